@@ -1,0 +1,39 @@
+import { type BackupSource } from './backup-source.js';
+import { type BackupLevel, type Consistency } from './saveset-record.js';
+
+/** What a provider can do, as data: the host asks, it does not try and fail. */
+export interface ProviderCapabilities {
+  /** Kinds of source it saves: `vm`, `database`, ... */
+  readonly kinds: readonly string[];
+  readonly levels: readonly (BackupLevel | 'auto')[];
+  readonly consistencies: readonly Consistency[];
+  readonly restoreModes: readonly ('new' | 'overwrite')[];
+  readonly canBrowse: boolean;
+  readonly canEstimate: boolean;
+  readonly canReconcile: boolean;
+}
+
+/** A JSON Schema (2020-12) as plain data; a host can draw a form from it. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** A client as the host's configuration has it. `settings` is checked against the provider's `configSchema`. */
+export interface ClientConfig {
+  /** The host's name for this client; appears in logs and events. */
+  readonly name: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** The plugin's main contribution: a kind of thing that can be backed up. */
+export interface BackupSourceProvider {
+  /** Stable, recorded in every saveset. */
+  readonly id: string;
+  readonly displayName: string;
+  readonly capabilities: ProviderCapabilities;
+  readonly configSchema: JsonSchema;
+  /**
+   * Connects and logs in.
+   * @throws {BackupError} CONFIG_INVALID, CREDENTIALS_UNAVAILABLE, SOURCE_UNREACHABLE, SOURCE_UNTRUSTED (before any
+   *   credential was sent), SOURCE_AUTH_REFUSED, CANCELLED.
+   */
+  open(client: ClientConfig, signal?: AbortSignal): Promise<BackupSource>;
+}

@@ -1,0 +1,38 @@
+import { type Readable, type Writable } from 'node:stream';
+import { type SavesetRecord } from './saveset-record.js';
+
+/** What the source says of an item before its first byte. */
+export interface ItemDescriptor {
+  readonly name: string;
+  readonly kind: string;
+  readonly mediaType: string;
+  /** Bytes to come, when known; `exact` promises the number. */
+  readonly expectedBytes: number | undefined;
+  readonly expectedIs: 'exact' | 'estimate' | 'unknown';
+}
+
+/**
+ * Where a backup's bytes go. Given by the host, used by the source.
+ *
+ * For each item: `openItem` once, then writes with back-pressure, then either `end()` (the source waits for `finish`,
+ * which means: the medium has it) or `destroy(error)` (the host forgets the item). An error of the stream fails
+ * the backup. Nothing that was written counts until the host has stored the saveset record.
+ */
+export interface BackupSink {
+  /** How many items may be open at once: 1 for a tape or a pipe. */
+  readonly maxOpenItems: number;
+  openItem(item: ItemDescriptor, signal: AbortSignal): Promise<Writable>;
+}
+
+/** An item on its way back. */
+export interface OpenedItem {
+  readonly stream: Readable;
+  /** Exact size in bytes. */
+  readonly bytes: number;
+}
+
+/** Where a restore's bytes come from: the record first, then its items, each opened at most once at a time. */
+export interface RestoreMedia {
+  readonly record: SavesetRecord;
+  openItem(name: string, signal: AbortSignal): Promise<OpenedItem>;
+}

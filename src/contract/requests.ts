@@ -1,0 +1,104 @@
+import { type BackupLevel } from './saveset-record.js';
+
+/** Provider-defined options, checked by the provider; unknown keys are refused. */
+export type Options = Readonly<Record<string, unknown>>;
+
+export interface BackupRequest {
+  /** What to save, as a person types it: `vm/<uuid or name>` or a word of the provider's. Must fit exactly one object. */
+  readonly source: string;
+  /** Unique, chosen by the host; becomes the record's id. Letters, digits, dot, dash, underscore. */
+  readonly savesetId: string;
+  /** Default `full`. A level that the provider does not offer is refused. */
+  readonly level?: BackupLevel | 'auto';
+  readonly options?: Options;
+  /** Cancels: the Observable then errors with CANCELLED, after everything is cleaned up. */
+  readonly signal?: AbortSignal;
+}
+
+export interface RestoreRequest {
+  /**
+   * `new`: a new object under a name of its own; whatever else exists stays untouched.
+   * `overwrite`: the object that was saved becomes what it was at backup time and keeps its identity.
+   */
+  readonly mode: 'new' | 'overwrite';
+  /** Name of the new object. Required with `new`, refused with `overwrite` unless it is the object's own name. */
+  readonly name?: string;
+  /** Storage for the data, by id or name. Absent: the provider's default. */
+  readonly storage?: string;
+  /** Start it afterwards and check that it runs. Default false. */
+  readonly startAfter?: boolean;
+  readonly options?: Options;
+  readonly signal?: AbortSignal;
+}
+
+/** One name of a selection, resolved. */
+export interface ResolvedSource {
+  /** Unambiguous: usable as `BackupRequest.source`. */
+  readonly path: string;
+  readonly kind: string;
+  readonly id: string;
+  readonly displayName: string;
+}
+
+export interface BackupEstimate {
+  readonly source: ResolvedSource;
+  readonly level: BackupLevel;
+  readonly expectedBytes: number;
+  readonly expectedIs: 'exact' | 'estimate' | 'unknown';
+  readonly disks: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly sizeBytes: number;
+    readonly level: BackupLevel;
+    readonly reason: string;
+  }[];
+}
+
+/** One thing that a restore will do, in a sentence, before it does it. */
+export interface RestoreStep {
+  readonly action: string;
+  readonly description: string;
+  /** True when it takes something away that is there now. */
+  readonly isDestructive: boolean;
+}
+
+export interface RestorePlan {
+  readonly mode: 'new' | 'overwrite';
+  readonly targetName: string;
+  /** The existing object that is overwritten, if there is one. */
+  readonly targetId: string | undefined;
+  readonly storage: {
+    readonly id: string;
+    readonly name: string;
+    readonly freeBytes: number;
+    readonly neededBytes: number;
+  };
+  readonly steps: readonly RestoreStep[];
+  readonly warnings: readonly { readonly code: string; readonly message: string }[];
+}
+
+export interface CheckLine {
+  readonly status: 'ok' | 'warning' | 'error';
+  /** Stable word of what was looked at. */
+  readonly check: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** What a clean-up after a crash found and did. */
+export interface ReconcileReport {
+  readonly removed: readonly {
+    readonly kind: string;
+    readonly id: string;
+    readonly name: string;
+    readonly why: string;
+  }[];
+  readonly repaired: readonly {
+    readonly kind: string;
+    readonly id: string;
+    readonly name: string;
+    readonly why: string;
+  }[];
+  /** Seen, marked as ours or half ours, and left alone. */
+  readonly kept: readonly { readonly kind: string; readonly id: string; readonly name: string; readonly why: string }[];
+}

@@ -1,0 +1,95 @@
+import { type ServiceIdentifier } from 'inversify';
+import { type RefOf, type XapiRecordTypes } from '../xapi/xapi-records.js';
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /** Default: the client's `callTimeoutMs` setting. */
+  readonly timeoutMs?: number;
+  /**
+   * True when repeating the call does no harm: then it is repeated after a lost connection or a moved coordinator.
+   * Default: true for `*.get_*` and the like, false for everything else.
+   */
+  readonly isIdempotent?: boolean;
+}
+
+export interface TaskOptions extends CallOptions {
+  /** 0..1, as the pool says. */
+  readonly onProgress?: (fraction: number) => void;
+}
+
+/** A task that we made for an HTTP handler. The handler completes it; whoever made it follows and destroys it. */
+export interface HandlerTask {
+  readonly ref: RefOf<'task'>;
+  readonly uuid: string;
+  /**
+   * The pool's verdict: resolves with the raw result text, rejects with `XapiError`. Starts following at once; the
+   * rejection is never unhandled. Aborting the signal cancels the task in the pool.
+   */
+  readonly verdict: Promise<string>;
+  /** Ends following; a pending task is cancelled and marked failed; then it is destroyed. Never rejects. */
+  release(): Promise<void>;
+}
+
+export interface ExportRequest {
+  /** Handler path: `/export`, `/export_metadata`, ... */
+  readonly path: string;
+  /** Without session_id and task_id, which are added. */
+  readonly query: Readonly<Record<string, string>>;
+  readonly task: HandlerTask;
+  readonly signal: AbortSignal;
+}
+
+export interface ImportRequest extends ExportRequest {
+  readonly body: NodeJS.ReadableStream;
+  /** Exact; undefined when it can't be known. */
+  readonly bytes: number | undefined;
+}
+
+export interface PoolMember {
+  readonly uuid: string;
+  readonly name: string;
+  readonly address: string;
+}
+
+/**
+ * The pool as one thing to talk to. Logs in once, follows the coordinator wherever it goes (at login and later), logs
+ * in again when the session died, repeats only what may be repeated, and logs out on `close`.
+ * Every rejection is a `XapiError`, a transport error of `xapi/`, or the signal's reason.
+ */
+export interface PoolConnection {
+  open(signal?: AbortSignal): Promise<void>;
+  /** Members as known since the last login, coordinator first. */
+  readonly members: readonly PoolMember[];
+  /** Host name or address that we talk to now. */
+  readonly coordinatorAddress: string;
+  call<Result>(method: string, args?: readonly unknown[], options?: CallOptions): Promise<Result>;
+  /** Runs `Async.<method>`, follows its task to the end, destroys the task, gives the decoded result. */
+  callTask(method: string, args: readonly unknown[], options?: TaskOptions): Promise<string>;
+  /**
+   * Records of many objects in one round trip, whatever their classes. Objects that are gone are left out.
+   */
+  records<Class extends keyof XapiRecordTypes>(
+    refs: readonly { readonly cls: Class; readonly ref: RefOf<Class> }[],
+    options?: CallOptions,
+  ): Promise<ReadonlyMap<string, XapiRecordTypes[Class]>>;
+  record<Class extends keyof XapiRecordTypes>(
+    cls: Class,
+    ref: RefOf<Class>,
+    options?: CallOptions,
+  ): Promise<XapiRecordTypes[Class]>;
+  allRecords<Class extends keyof XapiRecordTypes>(
+    cls: Class,
+    options?: CallOptions,
+  ): Promise<ReadonlyMap<RefOf<Class>, XapiRecordTypes[Class]>>;
+  createTask(label: string, description: string, signal?: AbortSignal): Promise<HandlerTask>;
+  /**
+   * GET of a handler. Follows one redirect, within trust. Resolves when the status is known to be 200; the body carries
+   * the inactivity limits. Rejects with the task's error when only the task knows it.
+   */
+  download(request: ExportRequest): Promise<NodeJS.ReadableStream>;
+  /** PUT to a handler. Finds the right member first (redirects) without losing a byte of the body. Resolves with the task's result. */
+  upload(request: ImportRequest): Promise<string>;
+  close(): Promise<void>;
+}
+
+export const PoolConnection = Symbol('PoolConnection') as ServiceIdentifier<PoolConnection>;
