@@ -1,0 +1,335 @@
+/**
+ * The records of XAPI, cut down to the fields we use. One table gives both the types and the reading off the wire.
+ * Fields and types: the datamodel of xapi-project/xen-api (`ocaml/idl/datamodel*.ml`).
+ */
+import { count, type FieldKind, flag, ref, refSet, text, textMap, textSet, word } from './record-field.js';
+
+export { isNullRef, NULL_REF, type RefOf, type XapiClass, xapiDateMs } from './record-field.js';
+
+export type PowerState = 'Halted' | 'Paused' | 'Running' | 'Suspended';
+export type VbdType = 'Disk' | 'CD' | 'Floppy';
+export type VdiType =
+  | 'user'
+  | 'system'
+  | 'ephemeral'
+  | 'suspend'
+  | 'crashdump'
+  | 'ha_statefile'
+  | 'metadata'
+  | 'redo_log'
+  | 'rrd'
+  | 'pvs_cache'
+  | 'cbt_metadata';
+export type TaskStatus = 'pending' | 'success' | 'failure' | 'cancelling' | 'cancelled';
+export type DomainType = 'hvm' | 'pv' | 'pv_in_pvh' | 'pvh' | 'unspecified';
+
+const FIELDS = {
+  pool: {
+    uuid: text,
+    name_label: text,
+    name_description: text,
+    master: ref<'host'>(),
+    default_SR: ref<'SR'>(),
+    suspend_image_SR: ref<'SR'>(),
+    other_config: textMap,
+    restrictions: textMap,
+    ha_enabled: flag,
+    tls_verification_enabled: flag,
+    tags: textSet,
+  },
+  host: {
+    uuid: text,
+    name_label: text,
+    name_description: text,
+    address: text,
+    hostname: text,
+    enabled: flag,
+    metrics: ref<'host_metrics'>(),
+    software_version: textMap,
+    license_params: textMap,
+    edition: text,
+    API_version_major: count,
+    API_version_minor: count,
+    resident_VMs: refSet<'VM'>(),
+    control_domain: ref<'VM'>(),
+    PIFs: refSet<'PIF'>(),
+    PBDs: refSet<'PBD'>(),
+    certificates: refSet<'Certificate'>(),
+    https_only: flag,
+    other_config: textMap,
+    bios_strings: textMap,
+    cpu_info: textMap,
+    tags: textSet,
+  },
+  host_metrics: { uuid: text, live: flag, memory_total: count, memory_free: count, last_updated: text },
+  VM: {
+    uuid: text,
+    name_label: text,
+    name_description: text,
+    power_state: word<PowerState>('Halted'),
+    user_version: count,
+    is_a_template: flag,
+    is_default_template: flag,
+    is_control_domain: flag,
+    is_a_snapshot: flag,
+    is_vmss_snapshot: flag,
+    snapshot_of: ref<'VM'>(),
+    snapshots: refSet<'VM'>(),
+    snapshot_time: text,
+    snapshot_info: textMap,
+    snapshot_schedule: ref<'VMSS'>(),
+    parent: ref<'VM'>(),
+    children: refSet<'VM'>(),
+    VBDs: refSet<'VBD'>(),
+    VIFs: refSet<'VIF'>(),
+    VGPUs: refSet<'VGPU'>(),
+    VUSBs: refSet<'VUSB'>(),
+    VTPMs: refSet<'VTPM'>(),
+    suspend_VDI: ref<'VDI'>(),
+    suspend_SR: ref<'SR'>(),
+    resident_on: ref<'host'>(),
+    affinity: ref<'host'>(),
+    appliance: ref<'VM_appliance'>(),
+    guest_metrics: ref<'VM_guest_metrics'>(),
+    metrics: ref<'VM_metrics'>(),
+    memory_static_min: count,
+    memory_static_max: count,
+    memory_dynamic_min: count,
+    memory_dynamic_max: count,
+    memory_target: count,
+    memory_overhead: count,
+    VCPUs_max: count,
+    VCPUs_at_startup: count,
+    VCPUs_params: textMap,
+    actions_after_shutdown: text,
+    actions_after_reboot: text,
+    actions_after_crash: text,
+    actions_after_softreboot: text,
+    PV_bootloader: text,
+    PV_kernel: text,
+    PV_ramdisk: text,
+    PV_args: text,
+    PV_bootloader_args: text,
+    PV_legacy_args: text,
+    HVM_boot_policy: text,
+    HVM_boot_params: textMap,
+    HVM_shadow_multiplier: count,
+    platform: textMap,
+    PCI_bus: text,
+    other_config: textMap,
+    xenstore_data: textMap,
+    domid: count,
+    recommendations: text,
+    blocked_operations: textMap,
+    allowed_operations: textSet,
+    current_operations: textMap,
+    tags: textSet,
+    ha_restart_priority: text,
+    ha_always_run: flag,
+    order: count,
+    start_delay: count,
+    shutdown_delay: count,
+    version: count,
+    generation_id: text,
+    bios_strings: textMap,
+    domain_type: word<DomainType>('unspecified'),
+    NVRAM: textMap,
+    hardware_platform_version: count,
+    has_vendor_device: flag,
+    reference_label: text,
+    transportable_snapshot_id: text,
+  },
+  VM_guest_metrics: {
+    uuid: text,
+    os_version: textMap,
+    PV_drivers_version: textMap,
+    PV_drivers_detected: flag,
+    PV_drivers_up_to_date: flag,
+    networks: textMap,
+    other: textMap,
+    live: flag,
+    last_updated: text,
+  },
+  VBD: {
+    uuid: text,
+    VM: ref<'VM'>(),
+    VDI: ref<'VDI'>(),
+    device: text,
+    userdevice: text,
+    bootable: flag,
+    mode: word<'RO' | 'RW'>('RO'),
+    type: word<VbdType>('Disk'),
+    unpluggable: flag,
+    empty: flag,
+    currently_attached: flag,
+    other_config: textMap,
+    qos_algorithm_type: text,
+    qos_algorithm_params: textMap,
+    allowed_operations: textSet,
+    current_operations: textMap,
+  },
+  VIF: {
+    uuid: text,
+    VM: ref<'VM'>(),
+    network: ref<'network'>(),
+    device: text,
+    MAC: text,
+    MAC_autogenerated: flag,
+    MTU: count,
+    locking_mode: text,
+    ipv4_allowed: textSet,
+    ipv6_allowed: textSet,
+    currently_attached: flag,
+    other_config: textMap,
+    qos_algorithm_type: text,
+    qos_algorithm_params: textMap,
+  },
+  VDI: {
+    uuid: text,
+    name_label: text,
+    name_description: text,
+    SR: ref<'SR'>(),
+    VBDs: refSet<'VBD'>(),
+    virtual_size: count,
+    physical_utilisation: count,
+    type: word<VdiType>('user'),
+    sharable: flag,
+    read_only: flag,
+    managed: flag,
+    missing: flag,
+    location: text,
+    sm_config: textMap,
+    other_config: textMap,
+    xenstore_data: textMap,
+    is_a_snapshot: flag,
+    snapshot_of: ref<'VDI'>(),
+    snapshots: refSet<'VDI'>(),
+    snapshot_time: text,
+    on_boot: word<'persist' | 'reset'>('persist'),
+    allow_caching: flag,
+    tags: textSet,
+    cbt_enabled: flag,
+    is_tools_iso: flag,
+    metadata_of_pool: ref<'pool'>(),
+    allowed_operations: textSet,
+    current_operations: textMap,
+  },
+  SR: {
+    uuid: text,
+    name_label: text,
+    name_description: text,
+    type: text,
+    content_type: text,
+    shared: flag,
+    physical_size: count,
+    physical_utilisation: count,
+    virtual_allocation: count,
+    VDIs: refSet<'VDI'>(),
+    PBDs: refSet<'PBD'>(),
+    sm_config: textMap,
+    other_config: textMap,
+    tags: textSet,
+    is_tools_sr: flag,
+    clustered: flag,
+    allowed_operations: textSet,
+    current_operations: textMap,
+  },
+  PBD: {
+    uuid: text,
+    host: ref<'host'>(),
+    SR: ref<'SR'>(),
+    device_config: textMap,
+    currently_attached: flag,
+    other_config: textMap,
+  },
+  network: {
+    uuid: text,
+    name_label: text,
+    name_description: text,
+    bridge: text,
+    MTU: count,
+    PIFs: refSet<'PIF'>(),
+    VIFs: refSet<'VIF'>(),
+    managed: flag,
+    purpose: textSet,
+    default_locking_mode: text,
+    other_config: textMap,
+    tags: textSet,
+  },
+  PIF: {
+    uuid: text,
+    device: text,
+    network: ref<'network'>(),
+    host: ref<'host'>(),
+    MAC: text,
+    MTU: count,
+    VLAN: count,
+    IP: text,
+    IPv6: textSet,
+    netmask: text,
+    gateway: text,
+    physical: flag,
+    management: flag,
+    currently_attached: flag,
+    primary_address_type: text,
+    bond_slave_of: ref<'Bond'>(),
+    bond_master_of: refSet<'Bond'>(),
+    VLAN_master_of: ref<'VLAN'>(),
+    other_config: textMap,
+  },
+  task: {
+    uuid: text,
+    name_label: text,
+    name_description: text,
+    created: text,
+    finished: text,
+    status: word<TaskStatus>('pending'),
+    progress: count,
+    type: text,
+    result: text,
+    error_info: textSet,
+    other_config: textMap,
+    current_operations: textMap,
+    resident_on: ref<'host'>(),
+  },
+  VTPM: { uuid: text, VM: ref<'VM'>(), is_unique: flag, is_protected: flag },
+  Certificate: {
+    uuid: text,
+    name: text,
+    type: text,
+    host: ref<'host'>(),
+    not_before: text,
+    not_after: text,
+    fingerprint: text,
+    fingerprint_sha256: text,
+  },
+} as const;
+
+type Fields = typeof FIELDS;
+
+/** Record type of each class: `XapiRecordTypes['VM']`. */
+export type XapiRecordTypes = {
+  readonly [Class in keyof Fields]: {
+    readonly [Field in keyof Fields[Class]]: Fields[Class][Field] extends FieldKind<infer T> ? T : never;
+  };
+};
+
+export type RecordClass = keyof XapiRecordTypes;
+export type VmRecord = XapiRecordTypes['VM'];
+export type VbdRecord = XapiRecordTypes['VBD'];
+export type VifRecord = XapiRecordTypes['VIF'];
+export type VdiRecord = XapiRecordTypes['VDI'];
+export type SrRecord = XapiRecordTypes['SR'];
+export type HostRecord = XapiRecordTypes['host'];
+export type PoolRecord = XapiRecordTypes['pool'];
+export type NetworkRecord = XapiRecordTypes['network'];
+export type TaskRecord = XapiRecordTypes['task'];
+
+/** Reads a record off the wire, whatever the encoding. Fields that we don't use are dropped. */
+export function readRecord<Class extends RecordClass>(cls: Class, wire: unknown): XapiRecordTypes[Class] {
+  const raw = (typeof wire === 'object' && wire !== null ? wire : {}) as Readonly<Record<string, unknown>>;
+  const kinds: Readonly<Record<string, FieldKind<unknown>>> = FIELDS[cls];
+  const record: Record<string, unknown> = {};
+  for (const [field, kind] of Object.entries(kinds)) record[field] = kind(raw[field]);
+  return record as XapiRecordTypes[Class];
+}
