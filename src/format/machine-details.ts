@@ -1,0 +1,64 @@
+import { z } from 'zod';
+
+const byteCount = z.int().nonnegative();
+const text = z.string().max(4096);
+
+const diskSchema = z.strictObject({
+  /** UUID of the disk that was saved (of the machine's own disk, also when a snapshot was read). */
+  uuid: text,
+  name: text,
+  description: z.string(),
+  /** `userdevice` of the VBD. */
+  position: z.string().max(64),
+  sizeBytes: byteCount,
+  isBootable: z.boolean(),
+  mode: z.enum(['RO', 'RW']),
+  /** UUID and name of the SR it lived on. */
+  storageId: text,
+  storageName: text,
+});
+
+const interfaceSchema = z.strictObject({
+  /** `device` of the VIF: "0", "1", ... */
+  position: z.string().max(64),
+  mac: z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i, 'must be a MAC address'),
+  networkId: text,
+  networkName: text,
+  mtu: z.number(),
+});
+
+/** Fields that a snapshot of a machine loses, so that the archive of a running machine doesn't have them. */
+const keptFieldsSchema = z.strictObject({
+  blocked_operations: z.record(z.string(), z.string()),
+  ha_restart_priority: z.string(),
+  order: z.number(),
+  start_delay: z.number(),
+  shutdown_delay: z.number(),
+});
+
+/**
+ * `details` of a saveset record that holds a machine: what a restore must know before it opens the archive.
+ * Version 1. Sizes in bytes.
+ */
+export const machineDetailsSchema = z.strictObject({
+  version: z.literal(1),
+  machine: z.strictObject({
+    uuid: z.uuid(),
+    name: text,
+    description: z.string(),
+    powerState: z.enum(['Halted', 'Paused', 'Running', 'Suspended']),
+    isTemplate: z.boolean(),
+    memoryBytes: byteCount,
+    vcpus: z.number(),
+    keptFields: keptFieldsSchema,
+  }),
+  disks: z.array(diskSchema),
+  interfaces: z.array(interfaceSchema),
+  /** True when the archive is of a snapshot that we made: its name, uuid and template flag are the snapshot's. */
+  isOfSnapshot: z.boolean(),
+  release: z.strictObject({ brand: text, version: text, build: text }),
+});
+
+export type MachineDetails = z.infer<typeof machineDetailsSchema>;
+export type MachineDetailsDisk = MachineDetails['disks'][number];
+export type MachineDetailsInterface = MachineDetails['interfaces'][number];
