@@ -1,3 +1,5 @@
+import { type ServiceIdentifier } from 'inversify';
+
 /**
  * Time as a service, so that waiting can be tested without waiting. Nothing else in the product reads the
  * wall clock or starts a timer.
@@ -28,3 +30,6 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
 };
+
+/** The one clock of a running plugin. */
+export const Clock = Symbol('Clock') as ServiceIdentifier<Clock>;

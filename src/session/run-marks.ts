@@ -1,0 +1,71 @@
+import { z } from 'zod';
+
+/** The key in `other_config` under which every object that we create in a pool says so. */
+export const RUN_MARK_KEY = 'xen-backup:run';
+
+/** How long after its last sign of life a run counts as alive, in milliseconds. */
+export const LEASE_MS = 15 * 60_000;
+
+/** How often a run that is alive says so. */
+export const LEASE_REFRESH_MS = 5 * 60_000;
+
+const markSchema = z.strictObject({
+  /** Id of the run: the saveset's id for a backup, an id of our own for a restore. */
+  run: z.string().min(1).max(200),
+  /** The host installation that runs it. */
+  host: z.string().max(256),
+  /** Start of the run, milliseconds since the epoch by that host's clock. */
+  sinceMs: z.number(),
+  /** Until when the run counts as alive if nothing more is heard of it. */
+  aliveUntilMs: z.number(),
+  /**
+   * `snapshot`: made for a backup. `import`: a machine or disk that a restore is making. `overwrite`: the journal of an
+   * overwrite is beside this mark.
+   */
+  role: z.enum(['snapshot', 'import', 'overwrite']),
+});
+
+/** What an object of ours in the pool says of its run. */
+export type RunMark = z.infer<typeof markSchema>;
+
+export interface RunIdentity {
+  readonly runId: string;
+  readonly hostId: string;
+  readonly startedAtMs: number;
+}
+
+/** The mark as text for `other_config`. */
+export function runMark(run: RunIdentity, role: RunMark['role'], nowMs: number): string {
+  const mark: RunMark = {
+    run: run.runId,
+    host: run.hostId,
+    sinceMs: run.startedAtMs,
+    aliveUntilMs: nowMs + LEASE_MS,
+    role,
+  };
+  return JSON.stringify(mark);
+}
+
+/** The mark in an `other_config`; undefined when there is none or it isn't one of ours. */
+export function readRunMark(otherConfig: Readonly<Record<string, string>>): RunMark | undefined {
+  const text = otherConfig[RUN_MARK_KEY];
+  if (text === undefined) return undefined;
+  try {
+    const parsed = markSchema.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const OWN_NAME = /^\[xen-backup ([A-Za-z0-9][A-Za-z0-9._-]{0,127})\] /;
+
+/** Name of an object that lives only as long as a run: it tells a person whose it is even without the mark. */
+export function temporaryName(runId: string, name: string): string {
+  return `[xen-backup ${runId}] ${name}`;
+}
+
+/** The run id in a name that `temporaryName` made. */
+export function runOfTemporaryName(name: string): string | undefined {
+  return OWN_NAME.exec(name)?.[1];
+}
