@@ -1,0 +1,243 @@
+import { constants } from 'node:fs';
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { addAbortSignal } from 'node:stream';
+import { MIB } from '../../common/byte-size.js';
+import { type Clock, systemClock } from '../../common/clock.js';
+import {
+  BackupError,
+  isBackupError,
+  type OpenedItem,
+  parseSavesetRecord,
+  type RestoreMedia,
+  type SavesetRecord,
+} from '../../contract/index.js';
+import { systemCode, toHostError } from '../to-host-error.js';
+import { openNewFile, type OpenItemHandle } from './item-file.js';
+import { byAge, planPrune, type PrunePlan } from './prune-plan.js';
+import {
+  createRepository,
+  emptyTrash,
+  readIdentity,
+  RECORD_FILE,
+  removeSavesetFolder,
+  type RepositoryIdentity,
+  savesetFolder,
+  savesetIds,
+} from './repository-layout.js';
+import { isAbandoned } from './saveset-lease.js';
+import { SavesetWriter } from './saveset-writer.js';
+import { toMediumError } from './to-medium-error.js';
+import { type ItemVerdict, verifyItem } from './verify-item.js';
+
+export interface RepositoryOptions {
+  readonly clock?: Clock;
+  readonly openHandle?: OpenItemHandle;
+}
+
+export interface DamagedSaveset {
+  readonly savesetId: string;
+  readonly error: BackupError;
+}
+
+export interface SavesetList {
+  /** Oldest first. */
+  readonly records: readonly SavesetRecord[];
+  /** Finished savesets whose record cannot be read. */
+  readonly damaged: readonly DamagedSaveset[];
+}
+
+/** Savesets in a directory; `repository-layout.ts` draws it. Many processes may use it at once. */
+export class DirectoryRepository {
+  private constructor(
+    readonly path: string,
+    readonly identity: RepositoryIdentity,
+    private readonly clock: Clock,
+    private readonly openHandle: OpenItemHandle,
+  ) {}
+
+  /**
+   * Opens a repository; with `create` a missing or empty folder becomes one.
+   * @throws {BackupError} CONFIG_INVALID, MEDIUM_FAILED, MEDIUM_FULL
+   */
+  static async open(
+    folder: string,
+    { create = false, clock = systemClock, openHandle = openNewFile }: RepositoryOptions & { create?: boolean } = {},
+  ): Promise<DirectoryRepository> {
+    const path = resolve(folder);
+    try {
+      const identity = create ? await createRepository(path) : await readIdentity(path);
+      if (identity !== undefined) return new DirectoryRepository(path, identity, clock, openHandle);
+    } catch (error) {
+      throw toMediumError(error, path);
+    }
+    throw new BackupError('CONFIG_INVALID', `There is no repository at ${path}.`, {
+      hint: 'Name it with --repository or XEN_BACKUP_REPOSITORY; the first backup makes it.',
+      context: { path },
+    });
+  }
+
+  /**
+   * Begins a saveset, after sweeping what crashed runs left.
+   * @throws {BackupError} REQUEST_INVALID for an id that is unusable; TARGET_EXISTS; MEDIUM_FULL, MEDIUM_FAILED
+   */
+  async begin(savesetId: string): Promise<SavesetWriter> {
+    const folder = savesetFolder(this.path, savesetId);
+    try {
+      await this.sweep();
+      await mkdir(folder, { mode: 0o700 });
+      return await SavesetWriter.begin(savesetId, folder, { clock: this.clock, openHandle: this.openHandle });
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw toMediumError(error, folder);
+      throw new BackupError('TARGET_EXISTS', `The saveset ${savesetId} exists already.`, { context: { savesetId } });
+    }
+  }
+
+  /** Every finished saveset. What is unfinished is not listed. */
+  async list(): Promise<SavesetList> {
+    const records: SavesetRecord[] = [];
+    const damaged: DamagedSaveset[] = [];
+    for (const savesetId of (await savesetIds(this.path)).toSorted()) {
+      try {
+        records.push(await this.read(savesetId));
+      } catch (error) {
+        const known = toHostError(error);
+        if (known.code !== 'SAVESET_NOT_FOUND') damaged.push({ savesetId, error: known });
+      }
+    }
+    return { records: records.sort(byAge), damaged };
+  }
+
+  /** @throws {BackupError} REQUEST_INVALID, SAVESET_NOT_FOUND, SAVESET_INVALID, MEDIUM_FAILED */
+  async read(savesetId: string): Promise<SavesetRecord> {
+    const folder = savesetFolder(this.path, savesetId);
+    let text: string;
+    try {
+      text = await readFile(join(folder, RECORD_FILE), 'utf8');
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') throw notFound(savesetId);
+      throw toMediumError(error, folder);
+    }
+    const record = parseSavesetRecord(text);
+    if (record.savesetId === savesetId) return record;
+    throw new BackupError('SAVESET_INVALID', `The record in ${savesetId} is that of ${record.savesetId}.`, {
+      hint: 'Somebody renamed or copied the folder. Give it its own name back.',
+    });
+  }
+
+  /**
+   * A saveset by id, or the newest one of a source by `latest:<path, id or name>`.
+   * @throws {BackupError} as `read`
+   */
+  async find(reference: string): Promise<SavesetRecord> {
+    if (!reference.startsWith('latest:')) return this.read(reference);
+    const wanted = reference.slice('latest:'.length);
+    const { records } = await this.list();
+    const found = records.findLast(({ source: { path, kind, id, displayName } }) =>
+      [path, id, displayName, `${kind}/${displayName}`].includes(wanted),
+    );
+    if (found === undefined) throw notFound(reference);
+    return found;
+  }
+
+  /** What a restore reads. An item that is missing or of another size than recorded is DATA_DAMAGED at once. */
+  async openMedia(savesetId: string): Promise<RestoreMedia> {
+    const record = await this.read(savesetId);
+    return { record, openItem: (name, signal) => this.#openItem(record, name, signal) };
+  }
+
+  /** Reads every item again; one verdict each, in the record's order. */
+  async *verify(
+    record: SavesetRecord,
+    { signal, onBytes }: { signal?: AbortSignal; onBytes?: (item: string, doneBytes: number) => void } = {},
+  ): AsyncGenerator<ItemVerdict, void, undefined> {
+    const folder = savesetFolder(this.path, record.savesetId);
+    for (const item of record.items) {
+      signal?.throwIfAborted();
+      yield await verifyItem(folder, item, signal, (doneBytes) => onBytes?.(item.name, doneBytes));
+    }
+  }
+
+  /** @throws {BackupError} SAVESET_NOT_FOUND; REQUEST_INVALID when another saveset builds on it. */
+  async delete(savesetId: string): Promise<void> {
+    const { records, damaged } = await this.list();
+    const children = records.filter(({ parentSavesetId }) => parentSavesetId === savesetId);
+    if (children.length > 0) {
+      const ids = children.map((child) => child.savesetId);
+      throw new BackupError('REQUEST_INVALID', `${savesetId} is still needed by ${ids.join(', ')}.`, {
+        hint: 'Delete those first.',
+        context: { children: ids },
+      });
+    }
+    const all = [...records, ...damaged].map((entry) => entry.savesetId);
+    if (!all.includes(savesetId)) throw notFound(savesetId);
+    await this.#remove(savesetId);
+  }
+
+  /** Keeps the newest savesets of each source; damaged ones are never touched. With `dryRun` only says what it would do. */
+  async prune(keepLast: number, { dryRun = false } = {}): Promise<PrunePlan> {
+    const plan = planPrune((await this.list()).records, keepLast);
+    // Newest first: an increment goes before what it builds on, so that a crash leaves no orphan.
+    for (const { savesetId } of dryRun ? [] : plan.remove.toReversed()) await this.#remove(savesetId);
+    return plan;
+  }
+
+  /** Removes unfinished savesets that nobody writes any more; returns their ids. */
+  async sweep(): Promise<readonly string[]> {
+    await emptyTrash(this.path);
+    const swept: string[] = [];
+    for (const savesetId of await savesetIds(this.path)) {
+      if (!(await this.#isDeadRemnant(savesetId))) continue;
+      await this.#remove(savesetId);
+      swept.push(savesetId);
+    }
+    return swept;
+  }
+
+  async #isDeadRemnant(savesetId: string): Promise<boolean> {
+    try {
+      await this.read(savesetId);
+      return false;
+    } catch (error) {
+      if (!isBackupError(error) || error.code !== 'SAVESET_NOT_FOUND') return false;
+    }
+    return isAbandoned(savesetFolder(this.path, savesetId), this.clock.nowMs()).catch(() => false);
+  }
+
+  /** Another process may have removed it in the same moment. */
+  async #remove(savesetId: string): Promise<void> {
+    try {
+      await removeSavesetFolder(this.path, savesetId);
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw toMediumError(error, savesetFolder(this.path, savesetId));
+    }
+  }
+
+  async #openItem(record: SavesetRecord, name: string, signal: AbortSignal): Promise<OpenedItem> {
+    const item = record.items.find((entry) => entry.name === name);
+    const damaged = (why: string, cause?: unknown): BackupError =>
+      new BackupError('DATA_DAMAGED', `The item ${name} of ${record.savesetId} ${why}.`, {
+        hint: 'Run "xen-backup verify" and use another saveset.',
+        context: { savesetId: record.savesetId, item: name },
+        cause,
+      });
+    if (item === undefined) throw damaged('is not in the record');
+    const path = join(savesetFolder(this.path, record.savesetId), name);
+    const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
+      throw systemCode(error) === 'ENOENT' ? damaged('is missing', error) : toMediumError(error, path);
+    });
+    const { size } = await handle.stat();
+    if (size !== item.bytes) {
+      await handle.close();
+      throw damaged(`should have ${item.bytes} bytes and has ${size}`);
+    }
+    return { stream: addAbortSignal(signal, handle.createReadStream({ highWaterMark: MIB })), bytes: size };
+  }
+}
+
+function notFound(reference: string): BackupError {
+  return new BackupError('SAVESET_NOT_FOUND', `There is no saveset ${reference}.`, {
+    hint: '"xen-backup list" shows the savesets of the repository.',
+    context: { saveset: reference },
+  });
+}

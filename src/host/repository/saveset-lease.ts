@@ -1,0 +1,98 @@
+import { readFile, readlink, stat, utimes } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { type Clock } from '../../common/clock.js';
+import { writeDurably } from './durable-file.js';
+
+/**
+ * A file in the folder of a running backup that says which process writes it. On the same machine the process itself
+ * answers whether it lives; from another machine (a shared repository) only the file's age can tell, so it is
+ * touched while the backup runs.
+ */
+const LEASE_FILE = '.lease';
+const TOUCH_EVERY_MS = 30_000;
+/** A lease of another machine that was not touched for so long is dead. */
+const SILENT_MS = 15 * 60_000;
+/** A folder without a lease is given so long: another process may be between making it and writing the lease. */
+const UNCLAIMED_MS = 10 * 60_000;
+
+interface Lease {
+  readonly machine: string;
+  readonly pid: number;
+  /** Start of the process as the kernel counts it, so that a pid that is used again is not taken for the old one. */
+  readonly processStart: string;
+}
+
+/** Takes the lease of a folder and keeps it fresh. The returned function stops that. */
+export async function holdLease(folder: string, clock: Clock): Promise<() => void> {
+  const path = join(folder, LEASE_FILE);
+  const lease: Lease = { machine: await machineId(), pid: process.pid, processStart: await processStart(process.pid) };
+  await writeDurably(path, JSON.stringify(lease));
+  const stopping = new AbortController();
+  void keepFresh(path, clock, stopping.signal);
+  return () => {
+    stopping.abort();
+  };
+}
+
+/** True when nobody can be writing this unfinished saveset any more. */
+export async function isAbandoned(folder: string, nowMs: number): Promise<boolean> {
+  const path = join(folder, LEASE_FILE);
+  const lease = await readLease(path);
+  if (lease === undefined) return nowMs - (await stat(folder)).mtimeMs > UNCLAIMED_MS;
+  if (lease.machine === (await machineId())) return !(await isAlive(lease));
+  return nowMs - (await stat(path)).mtimeMs > SILENT_MS;
+}
+
+async function keepFresh(path: string, clock: Clock, signal: AbortSignal): Promise<void> {
+  try {
+    for (;;) {
+      await clock.sleep(TOUCH_EVERY_MS, signal);
+      const now = new Date(clock.nowMs());
+      await utimes(path, now, now);
+    }
+  } catch {
+    // Stopped, or the folder is gone: in both cases there is nothing left to keep.
+  }
+}
+
+async function readLease(path: string): Promise<Lease | undefined> {
+  try {
+    const { machine, pid, processStart } = JSON.parse(await readFile(path, 'utf8')) as Partial<Lease>;
+    if (machine === undefined || pid === undefined || processStart === undefined) return undefined;
+    return { machine, pid, processStart };
+  } catch {
+    return undefined;
+  }
+}
+
+async function isAlive({ pid, processStart: since }: Lease): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  return (await processStart(pid)) === since;
+}
+
+/** Field 22 of /proc/<pid>/stat; empty where there is no /proc, and then the pid alone decides. */
+async function processStart(pid: number): Promise<string> {
+  try {
+    const text = await readFile(`/proc/${pid}/stat`, 'utf8');
+    return (
+      text
+        .slice(text.lastIndexOf(')') + 2)
+        .split(' ')
+        .at(19) ?? ''
+    );
+  } catch {
+    return '';
+  }
+}
+
+/** Two containers on one machine do not see each other's processes: the namespace is part of the name. */
+async function machineId(): Promise<string> {
+  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
+  const namespace = await readlink('/proc/self/ns/pid').catch(() => '');
+  return [hostname(), boot.trim(), namespace].join('/');
+}

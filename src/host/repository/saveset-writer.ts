@@ -1,0 +1,131 @@
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Writable } from 'node:stream';
+import {
+  BackupError,
+  type BackupSink,
+  type ItemDescriptor,
+  parseSavesetRecord,
+  type SavesetRecord,
+} from '../../contract/index.js';
+import { type Clock } from '../../common/clock.js';
+import { syncFolder, writeDurably } from './durable-file.js';
+import { openItemFile, type OpenItemHandle } from './item-file.js';
+import { RECORD_FILE } from './repository-layout.js';
+import { holdLease } from './saveset-lease.js';
+import { toMediumError } from './to-medium-error.js';
+
+const ITEM_NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/i;
+
+/** One saveset while it is written. It exists for readers only after `commit`. */
+export class SavesetWriter {
+  readonly sink: BackupSink = { maxOpenItems: 8, openItem: (item, signal) => this.#openItem(item, signal) };
+  readonly #stored = new Map<string, number>();
+  readonly #names = new Set<string>();
+  readonly #open = new Set<Writable>();
+  #failure: BackupError | undefined;
+
+  private constructor(
+    readonly savesetId: string,
+    readonly folder: string,
+    private readonly openHandle: OpenItemHandle,
+    private readonly releaseLease: () => void,
+  ) {}
+
+  /** Begins in a folder that exists and is empty. */
+  static async begin(
+    savesetId: string,
+    folder: string,
+    { clock, openHandle }: { readonly clock: Clock; readonly openHandle: OpenItemHandle },
+  ): Promise<SavesetWriter> {
+    const releaseLease = await holdLease(folder, clock);
+    return new SavesetWriter(savesetId, folder, openHandle, releaseLease);
+  }
+
+  /** What the medium itself failed with first; better than what a source makes of it. */
+  get failure(): BackupError | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * Makes the saveset exist. The items are on the disk already; the record is written last.
+   * @throws {BackupError} SAVESET_INVALID when the record is not about exactly the items that were written;
+   *   MEDIUM_FULL, MEDIUM_FAILED.
+   */
+  async commit(given: SavesetRecord): Promise<void> {
+    const record = parseSavesetRecord(given);
+    this.#mustFit(record);
+    try {
+      await writeDurably(join(this.folder, RECORD_FILE), `${JSON.stringify(record, undefined, 2)}\n`);
+      this.releaseLease();
+      await rm(join(this.folder, '.lease'), { force: true });
+      await syncFolder(dirname(this.folder));
+    } catch (error) {
+      throw toMediumError(error, this.folder);
+    }
+  }
+
+  /** Removes everything that was written. */
+  async discard(): Promise<void> {
+    this.releaseLease();
+    await Promise.all([...this.#open].map(destroyed));
+    // The record first, should it be there already: a folder that is half gone must not be listed.
+    await rm(join(this.folder, RECORD_FILE), { force: true });
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  async #openItem({ name }: ItemDescriptor, signal: AbortSignal): Promise<Writable> {
+    signal.throwIfAborted();
+    const key = name.toLowerCase();
+    const isUsable = ITEM_NAME.test(name) && !key.endsWith('.partial') && key !== RECORD_FILE;
+    if (!isUsable || this.#names.has(key)) {
+      const why = isUsable ? 'it was written before' : 'it is not usable as a file name';
+      throw new BackupError('SAVESET_INVALID', `The item ${name} is refused: ${why}.`, {
+        hint: 'This is a fault of the plugin; report it to its author.',
+      });
+    }
+    this.#names.add(key);
+    try {
+      const stream = await openItemFile(this.folder, name, this.openHandle, {
+        onStored: (bytes) => this.#stored.set(name, bytes),
+        onFailure: (error) => {
+          this.#failure ??= toMediumError(error, join(this.folder, name));
+        },
+        onClosed: () => {
+          this.#open.delete(stream);
+          if (!this.#stored.has(name)) this.#names.delete(key);
+        },
+      });
+      this.#open.add(stream);
+      return stream;
+    } catch (error) {
+      this.#failure ??= toMediumError(error, join(this.folder, name));
+      throw this.#failure;
+    }
+  }
+
+  #mustFit(record: SavesetRecord): void {
+    const told = new Map(record.items.map(({ name, bytes }) => [name, bytes]));
+    const problems = [
+      ...(record.savesetId === this.savesetId ? [] : [`its id is ${record.savesetId}`]),
+      ...[...told].flatMap(([name, bytes]) => {
+        const stored = this.#stored.get(name);
+        if (stored === bytes) return [];
+        return [`${name} has ${bytes} bytes in the record and ${stored ?? 'none'} on the disk`];
+      }),
+      ...[...this.#stored.keys()].flatMap((name) => (told.has(name) ? [] : [`${name} is missing in the record`])),
+    ];
+    if (problems.length === 0) return;
+    throw new BackupError('SAVESET_INVALID', `The record does not fit what was written: ${problems.join('; ')}.`, {
+      hint: 'This is a fault of the plugin; report it to its author.',
+    });
+  }
+}
+
+function destroyed(stream: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    stream.once('close', resolve);
+    stream.on('error', () => undefined);
+    stream.destroy();
+  });
+}
