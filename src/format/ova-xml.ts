@@ -104,7 +104,7 @@ export function archiveMachine(archive: XvaArchive): XvaObject {
 
 /** Every machine that is not a snapshot: `/export_metadata?all=true` has many. */
 export function archiveMachines(archive: XvaArchive): XvaObject[] {
-  return objectsOf(archive, 'VM').filter((machine) => machine.snapshot['is_a_snapshot'] !== true);
+  return objectsOf(archive, 'VM').filter((machine) => machine.snapshot.is_a_snapshot !== true);
 }
 
 /**
@@ -195,7 +195,7 @@ function toDisk(
     description: textField(snapshot, 'name_description'),
     sizeBytes,
     userdevice: attachment === undefined ? '' : textField(attachment, 'userdevice'),
-    isBootable: attachment?.['bootable'] === true,
+    isBootable: attachment?.bootable === true,
     isReadOnly: attachment !== undefined && textField(attachment, 'mode') === 'RO',
     isMemoryImage: attachment === undefined,
     storageUuid: storage === undefined ? '' : textField(storage, 'uuid'),

@@ -27,6 +27,8 @@ const TAGS_PER_LEVEL = 4;
 
 const SCALAR_TYPES = new Set<string>(['int', 'i4', 'i8', 'double', 'dateTime.iso8601', 'base64', 'nil']);
 const TEXT = '#text';
+const PROLOG = /^\s*<\?xml[^?<>]*\?>/;
+const MARKUP = /<\/([a-z][a-z0-9.]*)\s*>|<([a-z][a-z0-9.]*)\s*(\/?)>|</gi;
 
 /** One node of the parser's ordered form: a single key, the tag, and its children; text sits under `#text`. */
 type OrderedNode = Readonly<Record<string, unknown>>;
@@ -60,16 +62,8 @@ export function parseXmlRpcValue(text: string, maxCharacters: number = DEFAULT_M
   if (text.length > maxCharacters) {
     throw new FormatError('The XML is too long', { expected: `at most ${maxCharacters}`, found: String(text.length) });
   }
-  const markup = text.indexOf('<!');
-  if (markup >= 0) {
-    throw new FormatError('The XML has a document type, comment or CDATA', { found: text.slice(markup, markup + 12) });
-  }
-  let nodes: readonly OrderedNode[];
-  try {
-    nodes = parser.parse(text, true) as readonly OrderedNode[];
-  } catch (cause) {
-    throw new FormatError('The XML is not well formed', { found: cause instanceof Error ? cause.message : '', cause });
-  }
+  checkMarkup(text);
+  const nodes = parser.parse(text) as readonly OrderedNode[];
   const roots = elements(nodes);
   if (roots.length !== 1 || roots[0]?.tag !== 'value') {
     throw new FormatError('The XML is not one value', { found: roots.map((root) => root.tag).join(', ') || 'nothing' });
@@ -85,6 +79,24 @@ export function serialiseXmlRpcValue(value: XmlRpcValue): string {
   const parts: string[] = [];
   writeValue(value, parts);
   return parts.join('');
+}
+
+/**
+ * The parser mends what is not well formed; a damaged archive must not be mended. XML-RPC needs nothing but tags without
+ * attributes, so anything else is refused here: document types, entities, comments, CDATA, attributes, stray brackets.
+ */
+function checkMarkup(text: string): void {
+  const body = text.replace(PROLOG, '').trim();
+  if (!body.startsWith('<') || !body.endsWith('>')) throw new FormatError('The XML has text outside its elements');
+  const open: string[] = [];
+  for (const { 0: markup, 1: closed, 2: opened, 3: isEmpty } of body.matchAll(MARKUP)) {
+    if (closed === undefined && opened === undefined) throw new FormatError('The XML has more than plain elements');
+    if (opened === undefined ? open.pop() !== closed : open.length >= MAX_DEPTH * TAGS_PER_LEVEL) {
+      throw new FormatError('The XML is not well formed, or too deep', { found: markup });
+    }
+    if (opened !== undefined && isEmpty === '') open.push(opened);
+  }
+  if (open.length > 0) throw new FormatError('The XML is not complete', { expected: `</${open.at(-1) ?? ''}>` });
 }
 
 interface XmlElement {

@@ -74,7 +74,7 @@ class Transfer {
   }
 
   async run(): Promise<PumpResult> {
-    const { source, sink, signal, beforeEnd } = this.#options;
+    const { source, signal, beforeEnd } = this.#options;
     const onAbort = (): void => {
       this.#fail(cancellation(signal));
     };
