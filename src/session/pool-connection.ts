@@ -37,6 +37,8 @@ export interface ExportRequest {
   readonly query: Readonly<Record<string, string>>;
   readonly task: HandlerTask;
   readonly signal: AbortSignal;
+  /** True: over https whatever the client's `dataTransport` setting says. Default false. */
+  readonly forceHttps?: boolean;
 }
 
 export interface ImportRequest extends ExportRequest {

@@ -1,0 +1,84 @@
+import { inject, injectable } from 'inversify';
+import { Clock } from '../common/clock.js';
+import {
+  BackupError,
+  type BrowseNode,
+  type BrowsePage,
+  type BrowseQuery,
+  type SourceBrowser,
+} from '../contract/index.js';
+import { PoolConnection } from '../session/pool-connection.js';
+import { type Inventory, loadInventory } from './inventory.js';
+import { childrenOf } from './inventory-mapper.js';
+
+const DEFAULT_PAGE_SIZE = 1000;
+/** Pages of one listing come from one picture of the pool, so that nothing is shown twice or skipped. */
+const PICTURE_LIFETIME_MS = 60_000;
+
+interface Picture {
+  readonly id: number;
+  readonly takenAtMs: number;
+  readonly inventory: Inventory;
+}
+
+interface Cursor {
+  readonly picture: number;
+  readonly offset: number;
+}
+
+/** The pool as a tree. The only state is the picture that the next page of a long listing is taken from. */
+@injectable()
+export class InventoryBrowser implements SourceBrowser {
+  #picture: Picture | undefined;
+  #pictures = 0;
+
+  constructor(
+    @inject(PoolConnection) private readonly pool: PoolConnection,
+    @inject(Clock) private readonly clock: Clock,
+  ) {}
+
+  async list(path: string, query: BrowseQuery = {}): Promise<BrowsePage> {
+    const pageSize = query.pageSize ?? DEFAULT_PAGE_SIZE;
+    if (!Number.isInteger(pageSize) || pageSize < 1) {
+      throw new BackupError('REQUEST_INVALID', `A page can't have ${pageSize} nodes.`);
+    }
+    query.signal?.throwIfAborted();
+    const cursor = query.cursor === undefined ? undefined : parseCursor(query.cursor);
+    const picture = await this.#pictureFor(cursor, query.signal);
+    const nodes = childrenOf(path, picture.inventory);
+    return page(nodes, cursor?.offset ?? 0, pageSize, picture.id);
+  }
+
+  async #pictureFor(cursor: Cursor | undefined, signal: AbortSignal | undefined): Promise<Picture> {
+    const held = this.#picture;
+    if (
+      held !== undefined &&
+      held.id === cursor?.picture &&
+      this.clock.nowMs() - held.takenAtMs < PICTURE_LIFETIME_MS
+    ) {
+      return held;
+    }
+    const inventory = await loadInventory(this.pool, signal);
+    this.#pictures += 1;
+    this.#picture = { id: this.#pictures, takenAtMs: this.clock.nowMs(), inventory };
+    return this.#picture;
+  }
+}
+
+function page(nodes: readonly BrowseNode[], offset: number, pageSize: number, picture: number): BrowsePage {
+  const end = offset + pageSize;
+  return {
+    nodes: nodes.slice(offset, end),
+    nextCursor: end < nodes.length ? `${picture}.${end}` : undefined,
+  };
+}
+
+function parseCursor(text: string): Cursor {
+  const match = /^(\d{1,9})\.(\d{1,9})$/.exec(text);
+  if (match === null) {
+    throw new BackupError('REQUEST_INVALID', `"${text}" is not a cursor of this browser.`, {
+      hint: 'Pass on the nextCursor of the page before, as it is.',
+    });
+  }
+  return { picture: Number(match[1]), offset: Number(match[2]) };
+}

@@ -1,0 +1,58 @@
+import { archiveDisks, archiveMachine, textField, type XvaArchive, type XvaObject } from '../format/ova-xml.js';
+import { type MachineDetails } from '../format/machine-details.js';
+import { isStruct, type XmlRpcStruct } from '../format/xml-rpc-value.js';
+import { RUN_MARK_KEY } from '../session/run-marks.js';
+import { JOURNAL_DONE_KEY, JOURNAL_KEY } from './machine-state.js';
+
+export interface ArchiveEdit {
+  /** Name of the machine that the import makes. */
+  readonly name: string;
+  /** The run's mark, for machine and disks. */
+  readonly mark: string;
+  readonly details: MachineDetails;
+  /** Names that the networks of the archive have in this pool today, by their UUID. */
+  readonly networkNames: ReadonlyMap<string, string>;
+  /** UUID that the machine gets back; only meaningful for an import that keeps identities. */
+  readonly machineUuid?: string;
+}
+
+/**
+ * Makes `ova.xml` say what this restore wants: name, kind, our marks on machine and disks, and the fields that the
+ * snapshot of a running machine has lost. Blocked operations are left out: they would keep us from removing the
+ * machine when something fails; whoever imports sets them at the end. Changes the archive in place.
+ * @throws {FormatError} when the archive is not of one machine.
+ */
+export function editArchive(archive: XvaArchive, edit: ArchiveEdit): void {
+  const { snapshot: machine } = archiveMachine(archive);
+  const { keptFields, isTemplate, description } = edit.details.machine;
+  machine['name_label'] = edit.name;
+  machine['name_description'] = description;
+  machine['is_a_template'] = isTemplate;
+  machine['is_a_snapshot'] = false;
+  machine['blocked_operations'] = {};
+  machine['ha_restart_priority'] = keptFields.ha_restart_priority;
+  machine['order'] = String(keptFields.order);
+  machine['start_delay'] = String(keptFields.start_delay);
+  machine['shutdown_delay'] = String(keptFields.shutdown_delay);
+  if (edit.machineUuid !== undefined) machine['uuid'] = edit.machineUuid;
+  setMark(machine, edit.mark);
+  const disks = new Set(archiveDisks(archive).map(({ id }) => id));
+  for (const object of archive.objects) {
+    if (object.class === 'VDI' && disks.has(object.id)) setMark(object.snapshot, edit.mark);
+    if (object.class === 'network') renameNetwork(object, edit.networkNames);
+  }
+}
+
+function setMark(record: XmlRpcStruct, mark: string): void {
+  const current = record['other_config'];
+  const kept = Object.entries(isStruct(current) ? current : {}).filter(
+    ([key]) => key !== JOURNAL_KEY && key !== JOURNAL_DONE_KEY && key !== 'import_task',
+  );
+  record['other_config'] = Object.fromEntries([...kept, [RUN_MARK_KEY, mark]]);
+}
+
+/** An import finds networks by name (facts 5.5); a network that was renamed since is found by its UUID first. */
+function renameNetwork({ snapshot }: XvaObject, names: ReadonlyMap<string, string>): void {
+  const name = names.get(textField(snapshot, 'uuid'));
+  if (name !== undefined) snapshot['name_label'] = name;
+}

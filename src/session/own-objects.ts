@@ -1,0 +1,123 @@
+import { inject, injectable } from 'inversify';
+import { Clock } from '../common/clock.js';
+import { isXapiError } from '../xapi/xapi-error.js';
+import { isNullRef, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
+import { PoolConnection } from './pool-connection.js';
+import { LEASE_REFRESH_MS, RUN_MARK_KEY, runMark, type RunIdentity, type RunMark } from './run-marks.js';
+
+/** After a transfer the control domain keeps a disk attached for a while; a disk that is in use is asked for again. */
+const IN_USE_ATTEMPTS = 10;
+const IN_USE_FIRST_PAUSE_MS = 500;
+const IN_USE_LONGEST_PAUSE_MS = 15_000;
+/** Removing a disk makes some storages work for minutes. */
+const DESTROY_TIMEOUT_MS = 30 * 60_000;
+
+/** Marks, finds and removes what our runs create in a pool. Nothing else of ours destroys an object. */
+@injectable()
+export class OwnObjects {
+  constructor(
+    @inject(PoolConnection) private readonly pool: PoolConnection,
+    @inject(Clock) private readonly clock: Clock,
+  ) {}
+
+  /** Puts the run's mark on an object, over a mark that it may have inherited from what it was copied from. */
+  async mark(
+    cls: 'VM' | 'VDI',
+    ref: string,
+    run: RunIdentity,
+    role: RunMark['role'],
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const options = signal === undefined ? {} : { signal };
+    const args = [ref, RUN_MARK_KEY, runMark(run, role, this.clock.nowMs())];
+    try {
+      await this.pool.call(`${cls}.add_to_other_config`, args, options);
+    } catch (error) {
+      if (!isXapiError(error, 'MAP_DUPLICATE_KEY')) throw error;
+      await this.unmark(cls, ref);
+      await this.pool.call(`${cls}.add_to_other_config`, args, options);
+    }
+  }
+
+  /** Removing a key that isn't there does nothing, so this may be repeated. */
+  async unmark(cls: 'VM' | 'VDI', ref: string): Promise<void> {
+    await this.pool.call(`${cls}.remove_from_other_config`, [ref, RUN_MARK_KEY], { isIdempotent: true });
+  }
+
+  /**
+   * Renews the mark again and again, so that nobody takes the run for dead. Ends with the signal. Never rejects: a
+   * mark that is not renewed only shortens the protection.
+   */
+  async keepAlive(
+    cls: 'VM' | 'VDI',
+    ref: string,
+    run: RunIdentity,
+    role: RunMark['role'],
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      for (;;) {
+        await this.clock.sleep(LEASE_REFRESH_MS, signal);
+        await this.mark(cls, ref, run, role, signal);
+      }
+    } catch {
+      // The signal has ended it, or the object is gone, or the pool doesn't answer; the work itself will notice.
+    }
+  }
+
+  /** Removes a disk. One that is gone already is fine. Retries while it is in use. */
+  async destroyDisk(ref: RefOf<'VDI'>): Promise<void> {
+    let pauseMs = IN_USE_FIRST_PAUSE_MS;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.pool.call('VDI.destroy', [ref], { timeoutMs: DESTROY_TIMEOUT_MS, isIdempotent: true });
+        return;
+      } catch (error) {
+        if (isGone(error)) return;
+        if (!isXapiError(error, 'VDI_IN_USE', 'OTHER_OPERATION_IN_PROGRESS') || attempt === IN_USE_ATTEMPTS)
+          throw error;
+      }
+      await this.clock.sleep(pauseMs);
+      pauseMs = Math.min(pauseMs * 2, IN_USE_LONGEST_PAUSE_MS);
+    }
+  }
+
+  /** Removes the record of a machine and leaves its disks. One that is gone already is fine. */
+  async destroyRecord(ref: RefOf<'VM'>): Promise<void> {
+    try {
+      await this.pool.call('VM.destroy', [ref], { isIdempotent: true });
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+  }
+
+  /** The disks of a machine that are its own: not CDs, not attached to any other machine. */
+  async ownDisks(machine: VmRecord): Promise<readonly RefOf<'VDI'>[]> {
+    const devices = await this.pool.records(machine.VBDs.map((ref) => ({ cls: 'VBD', ref }) as const));
+    const held = [...devices.values()].filter(({ type, VDI }) => type === 'Disk' && !isNullRef(VDI));
+    const disks = await this.pool.records(held.map(({ VDI }) => ({ cls: 'VDI', ref: VDI }) as const));
+    return held.map(({ VDI }) => VDI).filter((ref) => disks.get(ref)?.VBDs.every((vbd) => machine.VBDs.includes(vbd)));
+  }
+
+  /**
+   * Removes a machine with its own disks: the disks first, so that what is left after a crash in between is a machine
+   * that says whose it is. One that is gone already is fine.
+   */
+  async destroyMachine(ref: RefOf<'VM'>, knownDisks?: readonly RefOf<'VDI'>[]): Promise<void> {
+    let disks = knownDisks;
+    if (disks === undefined) {
+      try {
+        disks = await this.ownDisks(await this.pool.record('VM', ref));
+      } catch (error) {
+        if (isGone(error)) return;
+        throw error;
+      }
+    }
+    for (const disk of disks) await this.destroyDisk(disk);
+    await this.destroyRecord(ref);
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return isXapiError(error, 'HANDLE_INVALID', 'UUID_INVALID');
+}

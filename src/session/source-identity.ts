@@ -1,0 +1,13 @@
+import { type ServiceIdentifier } from 'inversify';
+
+/** Who works here: the client of the configuration, and the host that the plugin runs in. */
+export interface SourceIdentity {
+  /** Name of the client in the host's configuration. */
+  readonly clientName: string;
+  /** The host installation, for marks in the pool. */
+  readonly hostId: string;
+  /** Name of the machine that moves the data, for saveset records. */
+  readonly moverHost: string;
+}
+
+export const SourceIdentity = Symbol('SourceIdentity') as ServiceIdentifier<SourceIdentity>;
