@@ -1,0 +1,26 @@
+/** The status lines and headers of the data handlers, byte for byte as captured from XAPI 24.19.2. */
+const CLOSE = ['Connection: close', 'Cache-Control: no-cache, no-store'];
+const CONTENT_TYPE = 'content-type: application/octet-stream';
+
+/** Of an export: HTTP/1.0 whatever the client said; without a length it ends with the connection. */
+export function exportHead(task: string, contentLength?: number): readonly string[] {
+  return [
+    'HTTP/1.0 200 OK',
+    ...CLOSE,
+    `task-id: ${task}`,
+    'Server: xapi/0.0',
+    CONTENT_TYPE,
+    ...(contentLength === undefined ? [] : [`Content-Length: ${contentLength}`]),
+    'Content-Disposition: attachment; filename="export.xva"',
+  ];
+}
+
+/** Of an import, sent before the body is read. There is no space behind `task-id:`. */
+export function importHead(task: string): readonly string[] {
+  return ['HTTP/1.1 200 OK', ...CLOSE, `task-id:${task}`, CONTENT_TYPE];
+}
+
+/** A refusal; the error page follows inside the body. */
+export function refusalHead(status: '400 Bad Request' | '403 Forbidden'): readonly string[] {
+  return [`HTTP/1.1 ${status}`, ...CLOSE];
+}

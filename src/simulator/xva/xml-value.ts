@@ -1,0 +1,136 @@
+import { XMLParser } from 'fast-xml-parser';
+import { type ValueType } from '../datamodel/value-type.js';
+import { SimulatedFailure } from '../simulated-failure.js';
+import { isList, isMap, type WireValue } from '../wire/wire-value.js';
+
+/** An XML-RPC value without types: numbers and dates are text still, as an importer sees them. */
+export type XmlTree = string | boolean | readonly XmlTree[] | XmlStruct;
+export interface XmlStruct {
+  readonly [name: string]: XmlTree;
+}
+
+/** A `<value>` as XAPI writes it (facts 1.2): text and whole numbers without a tag, no white space anywhere. */
+export function xmlValue(value: WireValue, type: ValueType): string {
+  switch (type.kind) {
+    case 'bool':
+      return `<value><boolean>${value === true ? 1 : 0}</boolean></value>`;
+    case 'float':
+      return `<value><double>${String(value)}</double></value>`;
+    case 'datetime':
+      return `<value><dateTime.iso8601>${escapeXml(String(value))}</dateTime.iso8601></value>`;
+    case 'set':
+      return xmlArray((isList(value) ? value : []).map((item) => xmlValue(item, type.of)));
+    case 'option':
+      return xmlArray(value === '' ? [] : [xmlValue(value, type.of)]);
+    case 'map':
+      return xmlStruct(
+        Object.entries(isMap(value) ? value : {}).map(([name, item]) => [name, xmlValue(item, type.value)] as const),
+      );
+    case 'string':
+    case 'int':
+    case 'ref':
+    case 'enum':
+    case 'record':
+    case 'void':
+    case 'any':
+      return xmlText(typeof value === 'object' ? JSON.stringify(value) : String(value));
+  }
+}
+
+export function xmlText(text: string): string {
+  return `<value>${escapeXml(text)}</value>`;
+}
+
+/** An array of values that are XML already. */
+export function xmlArray(values: readonly string[]): string {
+  return `<value><array><data>${values.join('')}</data></array></value>`;
+}
+
+/** A struct of values that are XML already. */
+export function xmlStruct(members: readonly (readonly [name: string, value: string])[]): string {
+  const inner = members.map(([name, value]) => `<member><name>${escapeXml(name)}</name>${value}</member>`);
+  return `<value><struct>${inner.join('')}</struct></value>`;
+}
+
+function escapeXml(text: string): string {
+  return text
+    .replace(/[^\t\n\r\u0020-\u{10ffff}]/gu, '')
+    .replace(/[&<>"]/g, (character) => ENTITIES[character] ?? character);
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+};
+
+type Node = Readonly<Record<string, readonly Node[] | string>>;
+
+const parser = new XMLParser({
+  preserveOrder: true,
+  parseTagValue: false,
+  trimValues: false,
+  ignoreAttributes: true,
+  ignoreDeclaration: true,
+  processEntities: { enabled: true, maxTotalExpansions: Infinity, maxExpandedLength: Infinity },
+});
+
+/** Reads one `<value>`. Throws INTERNAL_ERROR for anything that is not one. */
+export function parseXmlValue(xml: string): XmlTree {
+  let nodes: readonly Node[];
+  try {
+    nodes = parser.parse(xml, true) as readonly Node[];
+  } catch (error) {
+    throw malformed(error instanceof Error ? error.message : String(error));
+  }
+  const value = nodes.find((node) => 'value' in node);
+  if (value === undefined) throw malformed('no value');
+  return treeOf(childrenOf(value, 'value'));
+}
+
+function treeOf(nodes: readonly Node[]): XmlTree {
+  const element = nodes.find((node) => !('#text' in node));
+  if (element === undefined) return textIn(nodes);
+  const tag = Object.keys(element)[0] ?? '';
+  const children = childrenOf(element, tag);
+  switch (tag) {
+    case 'struct':
+      return Object.fromEntries(elements(children, 'member').map(memberOf));
+    case 'array': {
+      const data = elements(children, 'data')[0];
+      return data === undefined ? [] : elements(childrenOf(data, 'data'), 'value').map((item) => treeOf(childrenOf(item, 'value')));
+    }
+    case 'boolean':
+      return textIn(children) === '1';
+    case 'nil':
+      return '';
+    default:
+      return textIn(children);
+  }
+}
+
+function memberOf(member: Node): readonly [string, XmlTree] {
+  const parts = childrenOf(member, 'member');
+  const name = elements(parts, 'name')[0];
+  const value = elements(parts, 'value')[0];
+  if (name === undefined || value === undefined) throw malformed('member without name or value');
+  return [textIn(childrenOf(name, 'name')), treeOf(childrenOf(value, 'value'))];
+}
+
+function elements(nodes: readonly Node[], tag: string): readonly Node[] {
+  return nodes.filter((node) => tag in node);
+}
+
+function childrenOf(node: Node, tag: string): readonly Node[] {
+  const children = node[tag];
+  return typeof children === 'object' ? children : [];
+}
+
+function textIn(nodes: readonly Node[]): string {
+  return nodes.map((node) => (typeof node['#text'] === 'string' ? node['#text'] : '')).join('');
+}
+
+function malformed(reason: string): SimulatedFailure {
+  return new SimulatedFailure('INTERNAL_ERROR', [`Xmlm.Error(1:1, "${reason}")`]);
+}
