@@ -1,0 +1,88 @@
+import { type Socket } from 'node:net';
+import { type AnswerHead, MAX_PAGE_BYTES, parseAnswerHead } from './handler-answer.js';
+import { toTransportError, TransportError } from './transport-error.js';
+
+/** How long the rest of an error page may take; its connection may stay open for ever. */
+const PAGE_WAIT_MS = 2_000;
+
+/** Reads the answer of one raw request: its head, and the little that may follow it. Owns the socket's data from the start. */
+export class AnswerReader {
+  #bytes = Buffer.alloc(0);
+  #head: AnswerHead | undefined;
+  #failure: Error | undefined;
+  #changed: () => void = () => undefined;
+  #trailerSeen: () => void = () => undefined;
+
+  constructor(socket: Socket, address: string) {
+    socket.on('data', (chunk: Buffer) => {
+      this.#take(chunk);
+    });
+    socket.on('error', (error) => {
+      this.#fail(toTransportError(error, address) as Error);
+    });
+    socket.on('close', () => {
+      this.#fail(new TransportError('interrupted', `${address} closed the connection.`, { address }));
+    });
+  }
+
+  /** True when something followed the head. */
+  get hasTrailer(): boolean {
+    return this.#head !== undefined && this.#bytes.length > this.#head.headBytes;
+  }
+
+  /** Calls back when something follows the head, or did already. */
+  onTrailer(callback: () => void): void {
+    this.#trailerSeen = callback;
+    if (this.hasTrailer) callback();
+  }
+
+  /**
+   * The head, when it is whole.
+   * @throws {TransportError} `interrupted` when the connection ends before; `protocol`; the signal's reason
+   */
+  async head(signal: AbortSignal): Promise<AnswerHead> {
+    for (;;) {
+      signal.throwIfAborted();
+      this.#head ??= parseAnswerHead(this.#bytes);
+      if (this.#head !== undefined) return this.#head;
+      if (this.#failure !== undefined) throw this.#failure;
+      await this.#next(signal);
+    }
+  }
+
+  /** What follows the head, as far as it came within two seconds or until the connection ended. */
+  async page(): Promise<string> {
+    const patience = AbortSignal.timeout(PAGE_WAIT_MS);
+    while (this.#failure === undefined && !this.#isPageWhole() && !patience.aborted) await this.#next(patience);
+    return this.#bytes.toString('latin1', this.#head?.headBytes ?? 0);
+  }
+
+  #isPageWhole(): boolean {
+    const length = Number(this.#head?.headers.get('content-length') ?? Number.NaN);
+    return this.#bytes.length - (this.#head?.headBytes ?? 0) >= Math.min(length, MAX_PAGE_BYTES);
+  }
+
+  #take(chunk: Buffer): void {
+    // An answer is small. What goes beyond is not kept, but still read, so that the other end is never held up.
+    if (this.#bytes.length <= 2 * MAX_PAGE_BYTES) this.#bytes = Buffer.concat([this.#bytes, chunk]);
+    this.#changed();
+    if (this.hasTrailer) this.#trailerSeen();
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#changed();
+  }
+
+  #next(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        signal.removeEventListener('abort', done);
+        this.#changed = () => undefined;
+        resolve();
+      };
+      this.#changed = done;
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}

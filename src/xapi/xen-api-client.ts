@@ -1,0 +1,105 @@
+import { Xapi } from 'xen-api';
+import { withDeadline } from '../common/abort.js';
+import { RpcDispatcher } from './rpc-dispatcher.js';
+import { type Endpoint, endpointAddress, type TlsTrust, trustedConnector, urlHost } from './tls-trust.js';
+import { toTransportError, TransportError } from './transport-error.js';
+import { type XapiCallOptions, type XapiClient, type XapiLogin } from './xapi-client.js';
+import { XapiError } from './xapi-error.js';
+
+export interface XenApiClientOptions {
+  readonly endpoint: Endpoint;
+  readonly trust: TlsTrust;
+  readonly connectTimeoutMs: number;
+}
+
+/**
+ * `XapiClient` over npm `xen-api`. Of that package only the RPC transport runs (JSON-RPC, falling back to XML-RPC):
+ * its own log-in costs two calls more and knows no originator, its log-out is not waited for, and it repeats calls.
+ * Trust is put in as xen-api knows only "all" or "system": see `trustedConnector`.
+ */
+export class XenApiClient implements XapiClient {
+  readonly endpoint: Endpoint;
+  readonly #xapi: Xapi;
+  readonly #dispatcher: RpcDispatcher;
+  readonly #address: string;
+  #session: string | undefined;
+
+  constructor({ endpoint, trust, connectTimeoutMs }: XenApiClientOptions) {
+    this.endpoint = endpoint;
+    this.#address = endpointAddress(endpoint);
+    this.#dispatcher = new RpcDispatcher(trustedConnector(trust, connectTimeoutMs));
+    const url = `${endpoint.protocol}//${urlHost(endpoint.host)}:${endpoint.port}`;
+    this.#xapi = new Xapi({ url, auth: {}, watchEvents: false });
+    this.#xapi._undiciDispatcher = this.#dispatcher;
+    this.#xapi._setUrl(this.#xapi._url);
+  }
+
+  get session(): string | undefined {
+    return this.#session;
+  }
+
+  async login({ username, password, originator }: XapiLogin, timeoutMs: number): Promise<string> {
+    const session = await this.#send('session.login_with_password', [username, password, '1.0', originator], {
+      timeoutMs,
+    });
+    if (typeof session !== 'string' || session === '') {
+      throw new TransportError('protocol', `${this.#address} answered a log-in with something else than a session.`);
+    }
+    this.#session = session;
+    return session;
+  }
+
+  adopt(session: string): void {
+    this.#session = session;
+  }
+
+  async call(method: string, args: readonly unknown[], options: XapiCallOptions): Promise<unknown> {
+    if (this.#session === undefined) throw new XapiError('SESSION_INVALID', [], { call: method });
+    return await this.#send(method, [this.#session, ...args], options);
+  }
+
+  async logout(timeoutMs: number): Promise<void> {
+    const session = this.#session;
+    if (session === undefined) return;
+    this.#session = undefined;
+    await this.#send('session.logout', [session], { timeoutMs });
+  }
+
+  async release(): Promise<void> {
+    await this.#dispatcher.destroy();
+  }
+
+  #send(method: string, args: readonly unknown[], { signal, timeoutMs }: XapiCallOptions): Promise<unknown> {
+    const onTimeout = (): Error =>
+      new TransportError('timeout', `${this.#address} did not answer ${method} in ${timeoutMs} ms.`, {
+        address: this.#address,
+      });
+    return withDeadline([signal], timeoutMs, onTimeout, async (limited) => {
+      limited.throwIfAborted();
+      try {
+        return await this.#dispatcher.run(limited, () => this.#xapi._transport(method, args));
+      } catch (error) {
+        // undici wraps some reasons; the signal knows best why it ended.
+        limited.throwIfAborted();
+        throw this.#asOurs(error, method);
+      }
+    });
+  }
+
+  #asOurs(error: unknown, method: string): unknown {
+    const { name, code, params } = error as { name?: unknown; code?: unknown; params?: unknown };
+    if (name === 'XapiError' && typeof code === 'string' && Array.isArray(params)) {
+      return new XapiError(code, params.map(String), { call: method });
+    }
+    const ours = toTransportError(error, this.#address);
+    if (ours instanceof TransportError) return ours;
+    return new TransportError(
+      'protocol',
+      `${this.#address} answered ${method} with something that is not a XAPI answer.`,
+      {
+        cause: error,
+        address: this.#address,
+      },
+    );
+  }
+}
