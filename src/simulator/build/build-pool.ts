@@ -1,0 +1,71 @@
+import { GIB } from '../../common/byte-size.js';
+import { type HostCertificate } from '../certificate.js';
+import { type CompletePool } from '../pool-file.js';
+import { type SimulatedPool } from '../simulated-pool.js';
+import { NULL_REF, wireDate } from '../wire/wire-value.js';
+import { buildHost } from './build-host.js';
+import { buildStorage } from './build-storage.js';
+import { buildVm } from './build-vm.js';
+import { RESTRICTIONS } from './restrictions.js';
+
+/** References of what a pool file names, by name. */
+export interface BuiltPool {
+  readonly hosts: ReadonlyMap<string, string>;
+  readonly networks: ReadonlyMap<string, string>;
+  readonly storage: ReadonlyMap<string, string>;
+  readonly images: ReadonlyMap<string, string>;
+}
+
+/** Makes the objects of a pool file. `hosts` gives each host, in order, its address and certificate. */
+export function buildPool(
+  pool: SimulatedPool,
+  definition: CompletePool,
+  hosts: readonly { readonly address: string; readonly certificate: HostCertificate }[],
+): void {
+  const { store } = pool;
+  const networks = new Map(
+    definition.networks.map((network) => {
+      const { name, description, bridge, mtu, purpose, tags, uuid } = network;
+      const fields = {
+        name_label: name,
+        name_description: description,
+        bridge,
+        MTU: mtu,
+        purpose,
+        tags,
+        managed: true,
+      };
+      return [name, store.create('network', { ...fields, ...(uuid === undefined ? {} : { uuid }) })];
+    }),
+  );
+  const hostRefs = new Map<string, string>();
+  for (const [index, host] of definition.hosts.entries()) {
+    const place = hosts[index];
+    if (place === undefined) continue;
+    hostRefs.set(host.name, buildHost(pool, host, place, definition, networks));
+  }
+  const [coordinator = NULL_REF] = hostRefs.values();
+  store.create('pool', {
+    ...(definition.uuid === undefined ? {} : { uuid: definition.uuid }),
+    name_label: definition.name,
+    name_description: definition.description,
+    master: coordinator,
+    other_config: { 'memory-ratio-hvm': '0.25', 'memory-ratio-pv': '0.25' },
+    restrictions: RESTRICTIONS,
+    ha_cluster_stack: 'xhad',
+    cpu_info: { cpu_count: '4', socket_count: '1', vendor: 'GenuineIntel' },
+    tls_verification_enabled: true,
+    allowed_operations: [],
+  });
+  const built = buildStorage(pool, definition, hostRefs);
+  const defaultSr = definition.storage.find(({ isDefault }) => isDefault);
+  const defaultRef = defaultSr === undefined ? NULL_REF : (built.storage.get(defaultSr.name) ?? NULL_REF);
+  const [poolRef] = pool.poolEntry;
+  store.patch('pool', poolRef, { default_SR: defaultRef, suspend_image_SR: defaultRef, crash_dump_SR: defaultRef });
+  const parts: BuiltPool = { hosts: hostRefs, networks, ...built };
+  for (const vm of definition.vms) buildVm(pool, vm, parts);
+  for (const [ref, record] of store.all('host_metrics')) {
+    const total = typeof record['memory_total'] === 'number' ? record['memory_total'] : 0;
+    store.patch('host_metrics', ref, { memory_free: total - 2 * GIB, last_updated: wireDate(pool.nowMs()) });
+  }
+}

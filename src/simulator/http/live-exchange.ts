@@ -1,0 +1,171 @@
+import { StreamShaper, type FaultAction } from '../faults.js';
+import { SimulatedFailure, toSimulatedFailure } from '../simulated-failure.js';
+import { type SimulatedPool } from '../simulated-pool.js';
+import { bodyOf, contentLengthOf } from './body.js';
+import { type Exchange } from './handler.js';
+import { describeFailure, errorPage } from './pages.js';
+import { type RequestHead } from './request-head.js';
+import { type SocketIo } from './socket-io.js';
+
+export interface LiveExchangeParts {
+  readonly pool: SimulatedPool;
+  readonly host: string;
+  readonly isTls: boolean;
+  readonly head: RequestHead;
+  readonly io: SocketIo;
+  readonly session: string;
+  readonly signal: AbortSignal;
+  readonly faults: readonly FaultAction[];
+}
+
+/** Thrown to unwind a handler whose answer a fault has ended. */
+class AnswerEnded extends SimulatedFailure {
+  readonly taskEnd: 'success' | 'failure' | 'left';
+
+  constructor(taskEnd: 'success' | 'failure' | 'left') {
+    super('CLIENT_ERROR', ['the answer was ended on purpose']);
+    this.taskEnd = taskEnd;
+  }
+}
+
+/** An {@link Exchange} over a socket. Faults act on the body's bytes, of the answer and of a PUT. */
+export class LiveExchange implements Exchange {
+  readonly pool: SimulatedPool;
+  readonly host: string;
+  readonly isTls: boolean;
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly rawQuery: string;
+  readonly headers: ReadonlyMap<string, string>;
+  readonly httpVersion: '1.0' | '1.1';
+  readonly contentLength: number | undefined;
+  readonly body: AsyncIterable<Buffer>;
+  readonly signal: AbortSignal;
+  readonly hungUp: AbortSignal;
+  readonly #session: string;
+  readonly #io: SocketIo;
+  readonly #answerShaper: StreamShaper;
+  readonly #bodyShaper: StreamShaper;
+  #task: string | undefined;
+
+  constructor(parts: LiveExchangeParts) {
+    const { head } = parts;
+    this.pool = parts.pool;
+    this.host = parts.host;
+    this.isTls = parts.isTls;
+    this.method = head.method;
+    this.path = head.path;
+    this.rawQuery = head.rawQuery;
+    this.query = new URLSearchParams(head.rawQuery);
+    this.headers = head.headers;
+    this.httpVersion = head.httpVersion;
+    this.contentLength = contentLengthOf(head);
+    this.signal = parts.signal;
+    this.hungUp = AbortSignal.any([parts.io.hungUp, parts.signal]);
+    this.#session = parts.session;
+    this.#io = parts.io;
+    const isUpload = head.method === 'PUT';
+    this.#answerShaper = new StreamShaper(isUpload ? [] : parts.faults);
+    this.#bodyShaper = new StreamShaper(isUpload ? parts.faults : []);
+    this.body = this.#shapedBody();
+  }
+
+  get session(): string {
+    if (this.#session === '') throw new SimulatedFailure('SESSION_INVALID', ['']);
+    return this.#session;
+  }
+
+  get task(): string | undefined {
+    return this.#task;
+  }
+
+  adoptTask(label: string): string {
+    const wanted = this.query.get('task_id');
+    if (wanted === null || wanted === '') {
+      const subtaskOf = this.query.get('subtask_of');
+      const parent = subtaskOf === null || !this.pool.store.has('task', subtaskOf) ? {} : { subtaskOf };
+      this.#task = this.pool.tasks.create({ label, session: this.#session, host: this.host, ...parent });
+    } else {
+      this.pool.tasks.adopt(wanted);
+      this.#task = wanted;
+    }
+    return this.#task;
+  }
+
+  async writeHead(lines: readonly string[]): Promise<void> {
+    await this.#io.write(Buffer.from(`${lines.join('\r\n')}\r\n\r\n`));
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    for (const step of this.#answerShaper.shape(bytes)) {
+      if (step.kind === 'bytes') await this.#io.write(step.bytes);
+      else if (step.kind === 'fail') throw step.failure;
+      else await this.#leave(step.kind, step.kind === 'end' ? step.task : 'left');
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.#io.end();
+  }
+
+  destroy(): void {
+    this.#io.destroy();
+  }
+
+  /**
+   * Ends a request whose handler threw: the task fails, and the client gets the 500 page, be it inside the body. A
+   * client that is gone gets nothing, but its task fails all the same.
+   */
+  async fail(thrown: unknown): Promise<void> {
+    if (thrown instanceof AnswerEnded) {
+      if (this.#task !== undefined && thrown.taskEnd === 'success') this.pool.tasks.succeed(this.#task, '');
+      if (this.#task !== undefined && thrown.taskEnd === 'failure') {
+        this.pool.tasks.fail(this.#task, new SimulatedFailure('VDI_IO_ERROR', ['Device I/O errors']));
+      }
+      return;
+    }
+    const failure = toSimulatedFailure(thrown);
+    if (this.#task !== undefined) this.pool.tasks.fail(this.#task, failure);
+    if (this.#io.gone.aborted) return;
+    try {
+      await this.#io.write(errorPage(describeFailure(failure)));
+    } catch {
+      this.destroy();
+    }
+  }
+
+  async #leave(kind: 'cut' | 'stall' | 'end', taskEnd: 'success' | 'failure' | 'left'): Promise<never> {
+    if (kind === 'stall') await untilAborted(this.signal);
+    if (kind === 'cut') {
+      this.destroy();
+      throw new SimulatedFailure('CLIENT_ERROR', ['the connection was cut on purpose']);
+    }
+    if (kind === 'end') throw new AnswerEnded(taskEnd);
+    throw toSimulatedFailure(this.signal.reason);
+  }
+
+  async *#shapedBody(): AsyncGenerator<Buffer> {
+    for await (const chunk of bodyOf(this.#io, this.contentLength)) {
+      for (const step of this.#bodyShaper.shape(chunk)) {
+        if (step.kind === 'bytes') yield Buffer.from(step.bytes);
+        else if (step.kind === 'fail') throw step.failure;
+        else await this.#leave(step.kind, step.kind === 'end' ? step.task : 'left');
+      }
+    }
+  }
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else
+      signal.addEventListener(
+        'abort',
+        () => {
+          resolve();
+        },
+        { once: true },
+      );
+  });
+}

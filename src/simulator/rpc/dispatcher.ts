@@ -1,0 +1,205 @@
+import { type MessageModel } from '../datamodel/datamodel.js';
+import { type FaultAction } from '../faults.js';
+import { SimulatedFailure, toSimulatedFailure } from '../simulated-failure.js';
+import { type SimulatedPool } from '../simulated-pool.js';
+import { type Outcome } from '../wire/answers.js';
+import { rpcStrings, toRpc, VOID, type RpcValue } from '../wire/rpc-value.js';
+import { textOf } from '../wire/wire-value.js';
+import { type IncomingCall } from '../wire/xml-call.js';
+import { toXmlText } from '../wire/xml-text.js';
+import { defaultArgument, readArgument } from './arguments.js';
+import { genericMethod } from './generic-methods.js';
+import { Arguments, type CallContext, type Method, type MethodResult, type MethodTable } from './method.js';
+
+/** Where a call came in. */
+export interface Origin {
+  /** Reference of the host that was asked. */
+  readonly host: string;
+  /** Aborts when the client is gone or the pool closes. */
+  readonly signal: AbortSignal;
+  /** Aborts when the pool closes: what an `Async.` call runs under. */
+  readonly poolSignal: AbortSignal;
+}
+
+const ASYNC_PREFIX = 'Async.';
+/** Calls that a member answers itself. */
+const LOCAL_CALLS = new Set([
+  'session.slave_local_login_with_password',
+  'session.local_logout',
+  'host.is_in_emergency_mode',
+]);
+
+/**
+ * Runs calls: checks method, session and parameters as XAPI does and in its order, then the behaviour written by hand
+ * or, without any, what the datamodel alone says.
+ */
+export class Dispatcher {
+  readonly #pool: SimulatedPool;
+  readonly #methods: MethodTable;
+  readonly #generic = new Map<string, Method | undefined>();
+
+  constructor(pool: SimulatedPool, methods: MethodTable) {
+    this.#pool = pool;
+    this.#methods = methods;
+  }
+
+  /** Never rejects for what a call does wrong: that is an outcome too. `faults` act inside, in the task of an `Async.` call. */
+  async dispatch(call: IncomingCall, origin: Origin, faults: readonly FaultAction[] = []): Promise<Outcome> {
+    try {
+      return { isSuccess: true, value: await this.#run(call, origin, faults) };
+    } catch (thrown) {
+      return { isSuccess: false, description: toSimulatedFailure(thrown).description };
+    }
+  }
+
+  async #run(call: IncomingCall, origin: Origin, faults: readonly FaultAction[]): Promise<RpcValue> {
+    if (call.method === 'system.listMethods') return rpcStrings(this.#methodNames());
+    const isAsync = call.method.startsWith(ASYNC_PREFIX);
+    const name = isAsync ? call.method.slice(ASYNC_PREFIX.length) : call.method;
+    const message = this.#pool.datamodel.message(name);
+    const session = this.#checkAccess(call, message, origin);
+    if (message === undefined) throw new SimulatedFailure('MESSAGE_METHOD_UNKNOWN', [call.method]);
+    if (message.isRemoved) throw new SimulatedFailure('MESSAGE_REMOVED');
+    if (isAsync && !message.hasAsync) {
+      throw new SimulatedFailure('Fault', [`No async mode for this operation (rpc: ${name})`]);
+    }
+    const args = this.#readArguments(call, message);
+    if (isAsync) return this.#start(message, args, session, origin, faults);
+    const task = `DummyRef:|${this.#pool.random.uuid()}|${message.name}`;
+    const context = { pool: this.#pool, host: origin.host, session, task, isAsync, signal: origin.signal };
+    return this.#execute(message, context, args, faults);
+  }
+
+  /** The session of the call; throws SESSION_INVALID and HOST_IS_SLAVE. */
+  #checkAccess(call: IncomingCall, message: MessageModel | undefined, origin: Origin): string {
+    const isMember = origin.host !== this.#pool.coordinator;
+    const needsSession = message?.needsSession ?? call.params.length > 0;
+    const [first] = call.params;
+    let session = '';
+    if (needsSession && first !== undefined) {
+      session = textArgument(first, this.#pool);
+      this.#pool.sessions.check(session);
+    }
+    if (isMember && !LOCAL_CALLS.has(message?.name ?? '') && this.#pool.sessions.localHostOf(session) !== origin.host) {
+      throw new SimulatedFailure('HOST_IS_SLAVE', [
+        textOf(this.#pool.store.get('host', this.#pool.coordinator), 'address'),
+      ]);
+    }
+    return session;
+  }
+
+  #readArguments(call: IncomingCall, message: MessageModel): Arguments {
+    const given = message.needsSession ? call.params.slice(1) : call.params;
+    const required = message.params.filter(({ isOptional }) => !isOptional).length;
+    const isTooMany = given.length > message.params.length && required === message.params.length;
+    const lacksSession = message.needsSession && call.params.length === 0;
+    if (given.length < required || isTooMany || lacksSession) {
+      throw new SimulatedFailure('MESSAGE_PARAMETER_COUNT_MISMATCH', [
+        message.name,
+        String(required),
+        String(given.length),
+      ]);
+    }
+    return new Arguments(
+      message.params.map(({ type }, index) => {
+        const value = given[index];
+        return value === undefined ? defaultArgument(type) : readArgument(value, type, this.#pool.datamodel);
+      }),
+    );
+  }
+
+  async #execute(
+    message: MessageModel,
+    context: CallContext,
+    args: Arguments,
+    faults: readonly FaultAction[],
+  ): Promise<RpcValue> {
+    await applyFaults(faults, context.signal);
+    const method = this.#methodFor(message);
+    if (method === undefined) throw new SimulatedFailure('NOT_IMPLEMENTED', [message.name]);
+    return this.#typed(await method(context, args), message);
+  }
+
+  #start(
+    message: MessageModel,
+    args: Arguments,
+    session: string,
+    origin: Origin,
+    faults: readonly FaultAction[],
+  ): RpcValue {
+    const pool = this.#pool;
+    const task = pool.tasks.create({ label: `${ASYNC_PREFIX}${message.name}`, session, host: pool.coordinator });
+    pool.store.patch('task', task, { allowed_operations: ['cancel'] });
+    const signal = AbortSignal.any([origin.poolSignal, pool.tasks.signalOf(task)]);
+    const context = { pool, host: origin.host, session, task, isAsync: true, signal };
+    void new Promise((resolve) => setImmediate(resolve))
+      .then(() => this.#execute(message, context, args, faults))
+      .then(
+        (value) => {
+          pool.tasks.succeed(task, toXmlText(value));
+        },
+        (thrown: unknown) => {
+          pool.tasks.fail(task, toSimulatedFailure(thrown));
+        },
+      );
+    return { tag: 'string', value: task };
+  }
+
+  #methodFor(message: MessageModel): Method | undefined {
+    const byHand = this.#methods[message.name];
+    if (byHand !== undefined) return byHand;
+    if (!this.#generic.has(message.name)) {
+      const cls = this.#pool.datamodel.classes.get(message.cls);
+      this.#generic.set(message.name, cls && genericMethod(message, cls));
+    }
+    return this.#generic.get(message.name);
+  }
+
+  #typed(result: MethodResult, message: MessageModel): RpcValue {
+    if (result === undefined) return VOID;
+    if (typeof result === 'object' && 'rpc' in result && isTyped(result)) return result.rpc;
+    const { classes } = this.#pool.datamodel;
+    const shapes = { fieldType: (cls: string, field: string) => classes.get(cls)?.fields.get(field)?.type };
+    return toRpc(result as Exclude<typeof result, { readonly rpc: RpcValue }>, message.result, shapes);
+  }
+
+  #methodNames(): readonly string[] {
+    return [...this.#pool.datamodel.classes.values()].flatMap((cls) =>
+      [...cls.messages.values()].map((message) => message.name),
+    );
+  }
+}
+
+function isTyped(result: object): result is { readonly rpc: RpcValue } {
+  const { rpc } = result as { readonly rpc?: unknown };
+  return typeof rpc === 'object' && rpc !== null && 'tag' in rpc;
+}
+
+function textArgument(value: RpcValue, pool: SimulatedPool): string {
+  return String(readArgument(value, { kind: 'string' }, pool.datamodel) as string);
+}
+
+async function applyFaults(actions: readonly FaultAction[], signal: AbortSignal): Promise<void> {
+  for (const action of actions) {
+    if ('failWith' in action) {
+      const [code, ...params] = action.failWith;
+      throw new SimulatedFailure(code, params);
+    }
+    if ('stall' in action) await aborted(signal);
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<never> {
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else
+      signal.addEventListener(
+        'abort',
+        () => {
+          resolve();
+        },
+        { once: true },
+      );
+  });
+  throw toSimulatedFailure(signal.reason);
+}

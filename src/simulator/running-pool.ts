@@ -1,0 +1,188 @@
+import { CleanupStack } from '../common/cleanup-stack.js';
+import { systemClock, type Clock } from '../common/clock.js';
+import { keepAllowedOperations } from './behaviour/allowed-operations.js';
+import { contentOf, updateVdiSpace } from './behaviour/disks.js';
+import { METHODS } from './behaviour/method-table.js';
+import { buildPool } from './build/build-pool.js';
+import { makeCertificate, type HostCertificate } from './certificate.js';
+import { Datamodel } from './datamodel/datamodel.js';
+import { type Fault } from './faults.js';
+import { serveConnection, type ServerParts } from './http/connection.js';
+import { type Route } from './http/handler.js';
+import { listenEverywhere } from './http/listeners.js';
+import { ROUTES } from './http/route-table.js';
+import { readPoolDefinition, type PoolDefinition } from './pool-file.js';
+import { Dispatcher } from './rpc/dispatcher.js';
+import { SimulatedPool } from './simulated-pool.js';
+import { snapshotState, type PoolState, type StateOptions } from './pool-state.js';
+import { textOf } from './wire/wire-value.js';
+
+export interface SimulatedPoolOptions {
+  /** A pool file (absolute, or from this package's folder) or its content; the small pool when absent. */
+  readonly poolFile?: string | PoolDefinition;
+  /** The https port of all hosts; 0 or absent: any that is free on all of them. */
+  readonly port?: number;
+  /** The plain http port; 0 or absent: any free one. */
+  readonly httpPort?: number;
+  readonly username?: string;
+  readonly password?: string;
+  /** `8.3` when neither this nor the file says otherwise; see RELEASE_NAMES. */
+  readonly release?: string;
+  readonly seed?: number;
+  /** How long a login with a bad password takes. A real pool takes 5000 ms; 0 when absent. */
+  readonly loginDelayMs?: number;
+  readonly faults?: readonly Fault[];
+  readonly clock?: Clock;
+  /** Handlers of transfers beside, or before, the built-in ones. */
+  readonly routes?: readonly Route[];
+}
+
+export interface RunningHost {
+  readonly uuid: string;
+  readonly name: string;
+  readonly address: string;
+  readonly url: string;
+  readonly httpUrl: string;
+  readonly fingerprint256: string;
+}
+
+/** A pool that answers on loopback, and what a test may do to it. */
+export interface RunningPool {
+  /** Of the host that was the coordinator at the start. */
+  readonly url: string;
+  readonly httpUrl: string;
+  readonly username: string;
+  readonly password: string;
+  readonly fingerprint256: string;
+  readonly certificatePem: string;
+  /** In the order of the pool file. */
+  readonly hosts: readonly RunningHost[];
+  /** The state itself: records, disks, tasks, sessions. */
+  readonly pool: SimulatedPool;
+  /** Open connections of clients. */
+  readonly connectionCount: number;
+  /** A copy of all records, to compare before and after. */
+  snapshotState(options?: StateOptions): PoolState;
+  /** Ends every session: the next call of each is SESSION_INVALID. */
+  expireSessions(): void;
+  /** Makes another host the coordinator: sessions stay good, the old one answers HOST_IS_SLAVE. */
+  makeCoordinator(hostUuid: string): void;
+  /** What a guest writes to its disk. */
+  writeGuest(vdiUuid: string, offset: number, data: Buffer): void;
+  /** Adds a fault; the returned function takes it away. */
+  addFault(fault: Fault): () => void;
+  /** Stops everything: connections are cut, ports are free, no timer is left. */
+  close(): Promise<void>;
+}
+
+const DEFAULT_USERNAME = 'root';
+const DEFAULT_PASSWORD = 'simulated';
+
+/** Starts a simulated pool. Throws SimulatedFailure INVALID_VALUE for a bad pool file or release. */
+export async function startSimulatedPool(options: SimulatedPoolOptions = {}): Promise<RunningPool> {
+  const definition = readPoolDefinition(options.poolFile);
+  const pool = new SimulatedPool({
+    datamodel: new Datamodel(options.release ?? definition.release),
+    credentials: {
+      username: options.username ?? definition.username ?? DEFAULT_USERNAME,
+      password: options.password ?? definition.password ?? DEFAULT_PASSWORD,
+    },
+    clock: options.clock ?? systemClock,
+    seed: options.seed ?? definition.seed ?? 1,
+    loginDelayMs: options.loginDelayMs ?? 0,
+  });
+  const places = await Promise.all(
+    definition.hosts.map(async ({ name, address = '' }, index) => {
+      const own = address === '' ? `127.0.0.${index + 1}` : address;
+      return { address: own, certificate: await makeCertificate(name, own) };
+    }),
+  );
+  buildPool(pool, definition, places);
+  for (const fault of options.faults ?? []) pool.faults.add(fault);
+  return serve(pool, places, options);
+}
+
+async function serve(
+  pool: SimulatedPool,
+  places: readonly { readonly address: string; readonly certificate: HostCertificate }[],
+  options: SimulatedPoolOptions,
+): Promise<RunningPool> {
+  const cleanup = new CleanupStack();
+  cleanup.add('allowed operations', keepAllowedOperations(pool));
+  const closing = new AbortController();
+  const hostRefs = pool.store.all('host').map(([ref]) => ref);
+  const parts: ServerParts = {
+    pool,
+    dispatcher: new Dispatcher(pool, METHODS),
+    routes: [...(options.routes ?? []), ...ROUTES],
+    signal: closing.signal,
+  };
+  const open = new Set<Promise<void>>();
+  const endpoints = places.map(({ address, certificate }) => ({ address, ...certificate }));
+  const listen = (port: number, isTls: boolean): Promise<number> =>
+    listenEverywhere(
+      {
+        endpoints,
+        port,
+        isTls,
+        onConnection: (index, isSecure, socket) => {
+          const served = serveConnection(parts, hostRefs[index] ?? '', isSecure, socket).finally(() =>
+            open.delete(served),
+          );
+          open.add(served);
+        },
+      },
+      cleanup,
+    );
+  let httpPort = 0;
+  try {
+    pool.httpsPort = await listen(options.port ?? 0, true);
+    httpPort = await listen(options.httpPort ?? 0, false);
+  } catch (error) {
+    await cleanup.run();
+    throw error;
+  }
+  const hosts = hostRefs.map((ref, index): RunningHost => {
+    const record = pool.store.get('host', ref);
+    const address = textOf(record, 'address');
+    return {
+      uuid: textOf(record, 'uuid'),
+      name: textOf(record, 'name_label'),
+      address,
+      url: `https://${address}:${pool.httpsPort}`,
+      httpUrl: `http://${address}:${httpPort}`,
+      fingerprint256: places[index]?.certificate.fingerprint256 ?? '',
+    };
+  });
+  const [first] = hosts;
+  return {
+    url: first?.url ?? '',
+    httpUrl: first?.httpUrl ?? '',
+    ...pool.sessions.credentials,
+    fingerprint256: first?.fingerprint256 ?? '',
+    certificatePem: places[0]?.certificate.certificatePem ?? '',
+    hosts,
+    pool,
+    get connectionCount() {
+      return open.size;
+    },
+    snapshotState: (stateOptions) => snapshotState(pool, stateOptions),
+    expireSessions: () => {
+      for (const [ref] of pool.store.all('session')) pool.sessions.end(ref);
+    },
+    makeCoordinator: (hostUuid) => {
+      pool.store.patch('pool', pool.poolEntry[0], { master: pool.store.refByUuid('host', hostUuid) });
+    },
+    writeGuest: (vdiUuid, offset, data) => {
+      const vdi = pool.store.refByUuid('VDI', vdiUuid);
+      contentOf(pool, vdi).write(offset, data);
+      updateVdiSpace(pool, vdi);
+    },
+    addFault: (fault) => pool.faults.add(fault),
+    close: async () => {
+      closing.abort();
+      await cleanup.run();
+      await Promise.all(open);
+    },
+  };
+}

@@ -1,0 +1,84 @@
+import { type Clock } from '../common/clock.js';
+import { type RecordStore } from './record-store.js';
+import { SimulatedFailure } from './simulated-failure.js';
+import { EPOCH, NULL_REF, textOf, wireDate } from './wire/wire-value.js';
+
+export interface Credentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** How many sessions one originator may have; a further login ends the oldest. */
+const MAX_SESSIONS_PER_ORIGINATOR = 500;
+
+/** Who is logged in. Sessions are records of the store, so that events and `valid_ref_counts` see them. */
+export class SessionTable {
+  readonly #store: RecordStore;
+  readonly #clock: Clock;
+  readonly #ended = new Set<(ref: string) => void>();
+  /** Sessions that are good at one host only, by the host. */
+  readonly #local = new Map<string, string>();
+  credentials: Credentials;
+
+  constructor(store: RecordStore, clock: Clock, credentials: Credentials) {
+    this.#store = store;
+    this.#clock = clock;
+    this.credentials = credentials;
+  }
+
+  /** Opens a session. Throws SESSION_AUTHENTICATION_FAILED [user, text]. `isLocal`: good on one host only. */
+  login(username: string, password: string, originator: string, host: string, isLocal = false): string {
+    if (username !== this.credentials.username || password !== this.credentials.password) {
+      throw new SimulatedFailure('SESSION_AUTHENTICATION_FAILED', [username, 'Authentication failure']);
+    }
+    const now = wireDate(this.#clock.nowMs());
+    const ofOriginator = this.#store.all('session').filter(([, record]) => textOf(record, 'originator') === originator);
+    const oldest = ofOriginator[0];
+    if (oldest !== undefined && ofOriginator.length >= MAX_SESSIONS_PER_ORIGINATOR) this.end(oldest[0]);
+    const ref = this.#store.create('session', {
+      this_host: host,
+      this_user: NULL_REF,
+      last_active: now,
+      validation_time: isLocal ? EPOCH : now,
+      pool: false,
+      is_local_superuser: true,
+      auth_user_sid: '',
+      auth_user_name: username,
+      originator,
+      client_certificate: false,
+    });
+    if (isLocal) this.#local.set(ref, host);
+    return ref;
+  }
+
+  /** Throws SESSION_INVALID [ref] when the session is not, or no longer, good. */
+  check(ref: string): void {
+    if (!this.#store.has('session', ref)) throw new SimulatedFailure('SESSION_INVALID', [ref]);
+  }
+
+  isOpen(ref: string): boolean {
+    return this.#store.has('session', ref);
+  }
+
+  /** The host at which alone the session is good; undefined for a session of the whole pool. */
+  localHostOf(ref: string): string | undefined {
+    return this.#local.get(ref);
+  }
+
+  /** Ends a session; blocked event calls of it are told. */
+  end(ref: string): void {
+    if (!this.isOpen(ref)) return;
+    this.#store.destroy('session', ref);
+    this.#local.delete(ref);
+    for (const listener of [...this.#ended]) listener(ref);
+  }
+
+  get count(): number {
+    return this.#store.count('session');
+  }
+
+  onEnd(listener: (ref: string) => void): () => void {
+    this.#ended.add(listener);
+    return () => this.#ended.delete(listener);
+  }
+}

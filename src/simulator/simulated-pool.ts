@@ -1,0 +1,69 @@
+import { type Clock } from '../common/clock.js';
+import { type DiskContent } from './content/disk-content.js';
+import { type Datamodel } from './datamodel/datamodel.js';
+import { FaultPlan } from './faults.js';
+import { SeededRandom } from './random.js';
+import { RecordStore } from './record-store.js';
+import { SessionTable, type Credentials } from './session-table.js';
+import { SimulatedFailure } from './simulated-failure.js';
+import { TaskTable } from './task-table.js';
+import { type XapiRecord } from './wire/wire-value.js';
+
+export interface SimulatedPoolOptions {
+  readonly datamodel: Datamodel;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+  readonly seed: number;
+  /** How long a login with a bad password takes; 5000 with a real pool. */
+  readonly loginDelayMs: number;
+}
+
+/** The state of a pool: its objects, the bytes of its disks, who is logged in, and what runs. */
+export class SimulatedPool {
+  readonly datamodel: Datamodel;
+  readonly clock: Clock;
+  readonly random: SeededRandom;
+  readonly store: RecordStore;
+  readonly tasks: TaskTable;
+  readonly sessions: SessionTable;
+  readonly faults = new FaultPlan();
+  /** The bytes of each VDI, by reference. Made and dropped together with the record, see behaviour/disks.ts. */
+  readonly contents = new Map<string, DiskContent>();
+  readonly loginDelayMs: number;
+  /** The port at which every host listens for https. */
+  httpsPort = 443;
+  /** PEM certificate by host reference. */
+  readonly certificates = new Map<string, string>();
+
+  constructor(options: SimulatedPoolOptions) {
+    this.datamodel = options.datamodel;
+    this.clock = options.clock;
+    this.loginDelayMs = options.loginDelayMs;
+    this.random = new SeededRandom(options.seed);
+    this.store = new RecordStore(options.datamodel, () => this.random.uuid());
+    this.tasks = new TaskTable(this.store, options.clock);
+    this.sessions = new SessionTable(this.store, options.clock, options.credentials);
+  }
+
+  /** The release that the pool plays, such as `8.3`. */
+  get release(): string {
+    return this.datamodel.release.name;
+  }
+
+  /** The one pool object, as [reference, record]. */
+  get poolEntry(): readonly [ref: string, record: XapiRecord] {
+    const [entry] = this.store.all('pool');
+    if (entry === undefined) throw new SimulatedFailure('INTERNAL_ERROR', ['Not_found']);
+    return [entry[0], entry[1]];
+  }
+
+  /** The coordinator's host reference. */
+  get coordinator(): string {
+    const master = this.poolEntry[1]['master'];
+    return typeof master === 'string' ? master : '';
+  }
+
+  nowMs(): number {
+    return this.clock.nowMs();
+  }
+}

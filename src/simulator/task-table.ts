@@ -1,0 +1,129 @@
+import { type Clock } from '../common/clock.js';
+import { type RecordStore } from './record-store.js';
+import { SimulatedFailure } from './simulated-failure.js';
+import { EPOCH, mapOf, NULL_REF, textOf, wireDate } from './wire/wire-value.js';
+
+export interface NewTask {
+  readonly label: string;
+  readonly description?: string;
+  /** The session that owns it; a task without one belongs to nobody. */
+  readonly session?: string;
+  readonly subtaskOf?: string;
+  readonly host: string;
+}
+
+interface Running {
+  readonly controller: AbortController;
+}
+
+/**
+ * The pool's tasks. A task is `pending` until it succeeds or fails, and nothing changes it afterwards. Cancelling is a
+ * wish: it aborts {@link signalOf}, and the running work decides.
+ */
+export class TaskTable {
+  readonly #store: RecordStore;
+  readonly #clock: Clock;
+  readonly #running = new Map<string, Running>();
+
+  constructor(store: RecordStore, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /** Makes a pending task and returns its reference. */
+  create(task: NewTask): string {
+    return this.#store.create('task', {
+      name_label: task.label,
+      name_description: task.description ?? '',
+      created: wireDate(this.#clock.nowMs()),
+      finished: EPOCH,
+      status: 'pending',
+      resident_on: task.host,
+      progress: 0,
+      type: '<none/>',
+      result: '',
+      error_info: [],
+      subtask_of: task.subtaskOf ?? NULL_REF,
+      backtrace: '()',
+    });
+  }
+
+  /**
+   * Takes over a client's task, as an HTTP handler does with `task_id`: from now on its end is the handler's.
+   * Throws INTERNAL_ERROR for a task that is not there, as XAPI does (its database's "missing row").
+   */
+  adopt(ref: string): void {
+    if (!this.#store.has('task', ref)) {
+      throw new SimulatedFailure('INTERNAL_ERROR', [`Db_exn.DBCache_NotFound("missing row", "task", "${ref}")`]);
+    }
+    this.setProgress(ref, 0);
+  }
+
+  isPending(ref: string): boolean {
+    const record = this.#store.find('task', ref);
+    return record !== undefined && textOf(record, 'status') === 'pending';
+  }
+
+  /** `progress` from 0 to 1; ignored once the task is over. */
+  setProgress(ref: string, progress: number): void {
+    if (this.isPending(ref)) this.#store.patch('task', ref, { progress });
+  }
+
+  /** Ends the task well. `result` is XML value text (`<value>OpaqueRef:..</value>`), `''` for a transfer. */
+  succeed(ref: string, result: string): void {
+    this.#end(ref, { status: 'success', result });
+  }
+
+  /** Ends the task badly; a TASK_CANCELLED makes it `cancelled`. */
+  fail(ref: string, failure: SimulatedFailure): void {
+    const isCancelled = failure.code === 'TASK_CANCELLED';
+    this.#end(ref, isCancelled ? { status: 'cancelled' } : { status: 'failure', error_info: failure.description });
+  }
+
+  /** What a client says about a task of its own; a final status also sets the end of it. Throws HANDLE_INVALID. */
+  setStatus(ref: string, status: string): void {
+    this.#store.get('task', ref);
+    const isFinal = status !== 'pending' && status !== 'cancelling';
+    this.#store.patch('task', ref, {
+      status,
+      ...(isFinal ? { finished: wireDate(this.#clock.nowMs()), allowed_operations: [], current_operations: {} } : {}),
+    });
+    if (isFinal) this.#running.delete(ref);
+  }
+
+  /** Asks the running work to stop. */
+  cancel(ref: string, key: string): void {
+    const record = this.#store.get('task', ref);
+    if (textOf(record, 'status') !== 'pending') return;
+    this.#store.patch('task', ref, { current_operations: { ...mapOf(record, 'current_operations'), [key]: 'cancel' } });
+    this.#running.get(ref)?.controller.abort(new SimulatedFailure('TASK_CANCELLED', [ref]));
+  }
+
+  isCancelled(ref: string): boolean {
+    return this.#running.get(ref)?.controller.signal.aborted === true;
+  }
+
+  /** Throws TASK_CANCELLED when a cancel was asked for: call it wherever long work can stop. */
+  throwIfCancelled(ref: string): void {
+    if (this.isCancelled(ref)) throw new SimulatedFailure('TASK_CANCELLED', [ref]);
+  }
+
+  /** Aborts (with TASK_CANCELLED) when the task is cancelled. Asking for it marks the task as one that can be. */
+  signalOf(ref: string): AbortSignal {
+    let running = this.#running.get(ref);
+    if (running === undefined) this.#running.set(ref, (running = { controller: new AbortController() }));
+    return running.controller.signal;
+  }
+
+  #end(ref: string, fields: Readonly<Record<string, string | readonly string[]>>): void {
+    this.#running.delete(ref);
+    if (!this.isPending(ref)) return;
+    this.#store.patch('task', ref, {
+      ...fields,
+      progress: 1,
+      finished: wireDate(this.#clock.nowMs()),
+      allowed_operations: [],
+      current_operations: {},
+    });
+  }
+}
