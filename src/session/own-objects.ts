@@ -3,7 +3,7 @@ import { Clock } from '../common/clock.js';
 import { isXapiError } from '../xapi/xapi-error.js';
 import { isNullRef, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
 import { PoolConnection } from './pool-connection.js';
-import { LEASE_REFRESH_MS, RUN_MARK_KEY, runMark, type RunIdentity, type RunMark } from './run-marks.js';
+import { LEASE_REFRESH_MS, readRunMark, RUN_MARK_KEY, runMark, type RunIdentity, type RunMark } from './run-marks.js';
 
 /** After a transfer the control domain keeps a disk attached for a while; a disk that is in use is asked for again. */
 const IN_USE_ATTEMPTS = 10;
@@ -85,9 +85,56 @@ export class OwnObjects {
   /** Removes the record of a machine and leaves its disks. One that is gone already is fine. */
   async destroyRecord(ref: RefOf<'VM'>): Promise<void> {
     try {
-      await this.pool.call('VM.destroy', [ref], { isIdempotent: true });
+      await this.#destroyUnblocked(ref);
     } catch (error) {
       if (!isGone(error)) throw error;
+    }
+  }
+
+  /** A machine that was saved with operations blocked has them blocked again when its restore is nearly over. */
+  async #destroyUnblocked(ref: RefOf<'VM'>): Promise<void> {
+    try {
+      await this.pool.call('VM.destroy', [ref], { isIdempotent: true });
+    } catch (error) {
+      if (!isXapiError(error, 'OPERATION_BLOCKED')) throw error;
+      await this.pool.call('VM.set_blocked_operations', [ref, {}], { isIdempotent: true });
+      await this.pool.call('VM.destroy', [ref], { isIdempotent: true });
+    }
+  }
+
+  /** Removes everything that a restore's import has marked: whole machines, and disks that no machine has. */
+  async destroyImported(runId: string): Promise<void> {
+    const isOurs = ({ other_config }: { readonly other_config: Readonly<Record<string, string>> }): boolean => {
+      const mark = readRunMark(other_config);
+      return mark?.run === runId && mark.role === 'import';
+    };
+    for (const [ref, machine] of await this.pool.allRecords('VM')) {
+      if (isOurs(machine) && !machine.is_a_snapshot) await this.destroyMachine(ref);
+    }
+    for (const [ref, disk] of await this.pool.allRecords('VDI')) {
+      if (isOurs(disk) && !disk.is_a_snapshot && disk.VBDs.length === 0) await this.destroyDisk(ref);
+    }
+  }
+
+  /**
+   * Renews the mark of a machine that an import is making: its reference is known only at the end. Like `keepAlive`.
+   */
+  async keepImportAlive(name: string, run: RunIdentity, signal: AbortSignal): Promise<void> {
+    try {
+      for (;;) {
+        await this.clock.sleep(LEASE_REFRESH_MS, signal);
+        const refs = await this.pool.call<readonly RefOf<'VM'>[]>('VM.get_by_name_label', [name], { signal });
+        const records = await this.pool.records(
+          refs.map((ref) => ({ cls: 'VM', ref }) as const),
+          { signal },
+        );
+        for (const ref of refs) {
+          const mark = readRunMark(records.get(ref)?.other_config ?? {});
+          if (mark?.run === run.runId) await this.mark('VM', ref, run, 'import', signal);
+        }
+      }
+    } catch {
+      // As in keepAlive.
     }
   }
 

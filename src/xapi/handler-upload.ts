@@ -105,7 +105,7 @@ export class HandlerUpload {
   async #deliver(socket: Socket, answer: AnswerReader, request: UploadRequest, address: string): Promise<string> {
     const { verdict, signal, body } = request;
     const stop = new AbortController();
-    const stopped = once(stop.signal, 'abort');
+    const over = new AbortController();
     const halt = (): void => {
       stop.abort();
     };
@@ -113,15 +113,26 @@ export class HandlerUpload {
       body.destroy();
     };
     verdict.then(halt, halt);
-    answer.onTrailer(halt);
+    const refused = new AbortController();
+    answer.onTrailer(() => {
+      halt();
+      refused.abort();
+    });
     socket.once('close', halt);
     signal.addEventListener('abort', abort, { once: true });
     const sending = this.#sendBody(socket, request, stop.signal, address);
     try {
-      await Promise.race([sending, stopped]);
+      await Promise.race([sending, whenAborted(stop.signal)]);
       const isWhole = !stop.signal.aborted;
       const waitMs = isWhole ? this.#limits.verdictTimeoutMs : VERDICT_GRACE_MS;
-      const outcome = await Promise.race([verdictWithin(verdict, waitMs, this.#clock, signal), failureOf(sending)]);
+      const judged = (ms: number): Promise<Verdict> =>
+        verdictWithin(verdict, ms, this.#clock, AbortSignal.any([signal, over.signal]));
+      const outcome = await Promise.race([
+        judged(waitMs),
+        // An error page came: the task knows it by now, if it ever will.
+        whenAborted(refused.signal).then(() => judged(VERDICT_GRACE_MS)),
+        failureOf(sending),
+      ]);
       if (outcome.kind !== 'success') throw await reasonOf(outcome, answer, address, isWhole);
       // The pool has all it wants. The source's own checks sit at its end, and count as well.
       await sending;
@@ -131,6 +142,7 @@ export class HandlerUpload {
       signal.throwIfAborted();
       throw error;
     } finally {
+      over.abort(new TransportError('interrupted', 'The upload is over.'));
       signal.removeEventListener('abort', abort);
       sending.catch(() => undefined);
     }
@@ -162,6 +174,10 @@ export class HandlerUpload {
       limited.throwIfAborted();
     });
   }
+}
+
+function whenAborted(signal: AbortSignal): Promise<unknown> {
+  return signal.aborted ? Promise.resolve() : once(signal, 'abort');
 }
 
 /** Rejects when the work does; otherwise waits for ever, for use in a race. */

@@ -32,6 +32,9 @@ const WAIT_MARGIN_MS = 30_000;
 /** Between two looks when events are not to be had. */
 const POLL_MS = 2_000;
 
+/** Cleaning up after a pool that hangs must not hang as well. */
+const REMOVE_TIMEOUT_MS = 30_000;
+
 /** Code of the error for a task that vanished: whether its work was done is unknown. Ours, not XAPI's. */
 export const TASK_LOST = 'TASK_LOST';
 
@@ -131,7 +134,7 @@ export function isRefusal(error: unknown): boolean {
 export async function removeTask(ref: RefOf<'task'>, call: TaskCall, isPending: boolean): Promise<void> {
   const attempt = async (method: string, ...args: readonly unknown[]): Promise<void> => {
     try {
-      await call(method, [ref, ...args], {});
+      await call(method, [ref, ...args], { timeoutMs: REMOVE_TIMEOUT_MS });
     } catch {
       // The next step may work all the same, and nothing depends on it.
     }

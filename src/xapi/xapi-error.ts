@@ -33,6 +33,15 @@ export class XapiError extends Error {
     this.call = options.call;
     this.taskUuid = options.taskUuid;
   }
+
+  /** The same error with the method whose task it ended. */
+  duringCall(call: string): XapiError {
+    return new XapiError(this.code, this.params, {
+      call,
+      cause: this,
+      ...(this.taskUuid === undefined ? {} : { taskUuid: this.taskUuid }),
+    });
+  }
 }
 
 /** True for a `XapiError`, of one of the given codes when any are given. */

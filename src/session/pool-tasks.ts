@@ -1,0 +1,148 @@
+import { type Clock } from '../common/clock.js';
+import { withDeadline } from '../common/abort.js';
+import { followTask, removeTask, seeTask, TASK_LOST, type TaskCall, type TaskSighting } from '../xapi/task-follower.js';
+import { taskResultValues } from '../xapi/task-result.js';
+import { TransportError } from '../xapi/transport-error.js';
+import { isXapiError } from '../xapi/xapi-error.js';
+import { type RefOf } from '../xapi/xapi-records.js';
+import { type HandlerTask, type TaskOptions } from './pool-connection.js';
+
+/** How long a cancelled call may take to end before we let go of it. */
+const CANCEL_GRACE_MS = 60_000;
+
+/** Tasks: those that calls start, and those that we make for handlers. */
+export class PoolTasks {
+  readonly #call: TaskCall;
+  readonly #clock: Clock;
+  readonly #callTimeoutMs: number;
+  readonly #open = new Set<HandlerTask>();
+
+  constructor(call: TaskCall, clock: Clock, callTimeoutMs: number) {
+    this.#call = call;
+    this.#clock = clock;
+    this.#callTimeoutMs = callTimeoutMs;
+  }
+
+  /**
+   * Runs `Async.<method>` to its end. When the signal aborts or the time is over, the task is cancelled and its end
+   * waited for: a call that made it all the same gives its result, because only the caller can undo it.
+   */
+  async callTask(method: string, args: readonly unknown[], options: TaskOptions = {}): Promise<string> {
+    const { signal, onProgress, timeoutMs = this.#callTimeoutMs } = options;
+    signal?.throwIfAborted();
+    // Not under the signal: the work must not go on unseen.
+    const ref = (await this.#call(`Async.${method}`, args, {})) as RefOf<'task'>;
+    const follow = { call: this.#call, clock: this.#clock, onProgress };
+    const onTimeout = (): Error => new TransportError('timeout', `${method} did not end in ${timeoutMs} ms.`);
+    try {
+      const result = await withDeadline([signal], timeoutMs, onTimeout, async (limited) => {
+        try {
+          return await followTask(ref, { ...follow, signal: limited });
+        } catch (error) {
+          if (!limited.aborted) throw error;
+          return await this.#cancelled(ref, limited.reason as Error);
+        }
+      });
+      await removeTask(ref, this.#call, false);
+      return taskResultValues(result)[0] ?? '';
+    } catch (error) {
+      if (isXapiError(error)) await removeTask(ref, this.#call, false);
+      throw isXapiError(error) ? error.duringCall(method) : error;
+    }
+  }
+
+  /** Makes a task for a handler and starts following it. */
+  async createTask(label: string, description: string, signal?: AbortSignal): Promise<HandlerTask> {
+    signal?.throwIfAborted();
+    // Not under the signal: a task must not be born unseen.
+    const ref = (await this.#call('task.create', [label, description], {})) as RefOf<'task'>;
+    try {
+      const first = await seeTask(ref, this.#call, signal);
+      const task = new FollowedTask(ref, first, this.#call, this.#clock, signal, () => {
+        this.#open.delete(task);
+      });
+      this.#open.add(task);
+      return task;
+    } catch (error) {
+      await removeTask(ref, this.#call, true);
+      throw error;
+    }
+  }
+
+  /** Releases what nobody released. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map((task) => task.release()));
+  }
+
+  async #cancelled(ref: RefOf<'task'>, reason: Error): Promise<string> {
+    await this.#call('task.cancel', [ref], {}).catch(() => undefined);
+    const onTimeout = (): Error => reason;
+    return await withDeadline([], CANCEL_GRACE_MS, onTimeout, async (signal) => {
+      try {
+        return await followTask(ref, { call: this.#call, clock: this.#clock, signal });
+      } catch {
+        await removeTask(ref, this.#call, signal.aborted);
+        throw reason;
+      }
+    });
+  }
+}
+
+class FollowedTask implements HandlerTask {
+  readonly ref: RefOf<'task'>;
+  readonly uuid: string;
+  readonly verdict: Promise<string>;
+  readonly #call: TaskCall;
+  readonly #stop = new AbortController();
+  readonly #onRelease: () => void;
+  readonly #signal: AbortSignal | undefined;
+  #isPending = true;
+  #released: Promise<void> | undefined;
+
+  constructor(
+    ref: RefOf<'task'>,
+    first: TaskSighting,
+    call: TaskCall,
+    clock: Clock,
+    signal: AbortSignal | undefined,
+    onRelease: () => void,
+  ) {
+    this.ref = ref;
+    this.uuid = first.task.uuid;
+    this.#call = call;
+    this.#signal = signal;
+    this.#onRelease = onRelease;
+    signal?.addEventListener('abort', this.#cancel, { once: true });
+    const over = AbortSignal.any([this.#stop.signal, ...(signal === undefined ? [] : [signal])]);
+    this.verdict = followTask(ref, { call, clock, signal: over, from: first }).then(
+      (result) => {
+        this.#isPending = false;
+        return result;
+      },
+      (error: unknown) => {
+        // Only the task's own word ends it; a lost connection does not.
+        if (isXapiError(error) && (error.taskUuid !== undefined || error.code === TASK_LOST)) this.#isPending = false;
+        throw error;
+      },
+    );
+    this.verdict.catch(() => undefined);
+    if (signal?.aborted) this.#cancel();
+  }
+
+  readonly #cancel = (): void => {
+    this.#call('task.cancel', [this.ref], {}).catch(() => undefined);
+  };
+
+  release(): Promise<void> {
+    this.#released ??= this.#release();
+    return this.#released;
+  }
+
+  async #release(): Promise<void> {
+    this.#signal?.removeEventListener('abort', this.#cancel);
+    const isPending = this.#isPending;
+    this.#stop.abort(new TransportError('interrupted', 'The task is no longer followed.'));
+    await removeTask(this.ref, this.#call, isPending);
+    this.#onRelease();
+  }
+}

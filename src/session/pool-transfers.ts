@@ -1,0 +1,118 @@
+import { Readable } from 'node:stream';
+import { type Clock } from '../common/clock.js';
+import { HandlerDownload } from '../xapi/handler-download.js';
+import { type HandlerLimits, type HandlerRequest } from '../xapi/handler-request.js';
+import { HandlerUpload } from '../xapi/handler-upload.js';
+import { type Endpoint, trustedConnector } from '../xapi/tls-trust.js';
+import { isTransportError, TransportError } from '../xapi/transport-error.js';
+import { type ConnectionSettings } from './connection-settings.js';
+import { type ExportRequest, type ImportRequest, type PoolMember } from './pool-connection.js';
+
+/** What transfers need to know of the connection they belong to. */
+export interface TransferContext {
+  /** Where the coordinator is, and the session; throws when the connection is closed. */
+  readonly session: () => { readonly reference: string; readonly endpoint: Endpoint };
+  /** The members; `isFresh` asks the pool again. */
+  readonly members: (isFresh: boolean) => Promise<readonly PoolMember[]>;
+  /** Gets a new session after the pool refused the given one. */
+  readonly logInAgain: (refused: string, signal: AbortSignal) => Promise<void>;
+}
+
+/** Bulk data to and from the handlers of any member. */
+export class PoolTransfers {
+  readonly #settings: ConnectionSettings;
+  readonly #context: TransferContext;
+  readonly #downloads: HandlerDownload;
+  readonly #uploads: HandlerUpload;
+
+  constructor(settings: ConnectionSettings, context: TransferContext, clock: Clock) {
+    this.#settings = settings;
+    this.#context = context;
+    const limits: HandlerLimits = {
+      firstByteTimeoutMs: settings.firstByteTimeoutMs,
+      idleTimeoutMs: settings.idleTimeoutMs,
+      verdictTimeoutMs: settings.callTimeoutMs,
+    };
+    const connect = trustedConnector(settings.trust, settings.connectTimeoutMs);
+    this.#downloads = new HandlerDownload(connect, limits, clock);
+    this.#uploads = new HandlerUpload(connect, limits, clock);
+  }
+
+  async download(request: ExportRequest): Promise<Readable> {
+    return await this.#withSession(request, (endpoint, handlerRequest) =>
+      this.#downloads.download(endpoint, handlerRequest),
+    );
+  }
+
+  async upload(request: ImportRequest): Promise<string> {
+    const { body, bytes } = request;
+    const source = body instanceof Readable ? body : new Readable().wrap(body);
+    return await this.#withSession(request, (endpoint, handlerRequest) =>
+      this.#uploads.upload(endpoint, { ...handlerRequest, body: source, bytes }),
+    );
+  }
+
+  async release(): Promise<void> {
+    await this.#downloads.release();
+  }
+
+  /** Once more with a new session when the handler does not take the old one: it says so before it does anything. */
+  async #withSession<T>(
+    request: ExportRequest,
+    work: (endpoint: Endpoint, request: HandlerRequest) => Promise<T>,
+  ): Promise<T> {
+    const { path, query, task, signal } = request;
+    for (let attempt = 1; ; attempt += 1) {
+      signal.throwIfAborted();
+      const { reference, endpoint } = this.#context.session();
+      try {
+        return await work(this.#dataEndpoint(endpoint), {
+          path,
+          query: { ...query, session_id: reference, task_id: task.ref },
+          signal,
+          verdict: task.verdict,
+          redirect: (location) => this.#redirected(location, endpoint),
+        });
+      } catch (error) {
+        const isRefused = isTransportError(error, 'http-status') && error.httpStatus === 401;
+        if (!isRefused || attempt > 1 || isUsed(request)) throw error;
+        await this.#context.logInAgain(reference, signal);
+      }
+    }
+  }
+
+  #dataEndpoint({ host, port, protocol }: Endpoint): Endpoint {
+    return this.#settings.dataTransport === 'http'
+      ? { protocol: 'http:', host, port: this.#settings.httpPort }
+      : { protocol, host, port };
+  }
+
+  /**
+   * The address behind a redirect, which must be a member of the pool: the session would go anywhere else with it. Only
+   * host and port are taken; XAPI always says https and repeats our query. The coordinator may be known to us under
+   * another address than to itself (NAT), then ours is used.
+   */
+  async #redirected(location: string, coordinator: Endpoint): Promise<Endpoint> {
+    const url = URL.canParse(location) ? new URL(location) : undefined;
+    if (url === undefined) throw new TransportError('protocol', 'The pool redirects a transfer to no address.');
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    const known = (await this.#isMember(host, false)) ?? (await this.#isMember(host, true));
+    if (known === undefined && host !== coordinator.host) {
+      throw new TransportError('untrusted', `The pool redirects a transfer to ${host}, which is none of its members.`);
+    }
+    const port = url.port === '' ? coordinator.port : Number(url.port);
+    return this.#dataEndpoint({ ...coordinator, host: known === 'coordinator' ? coordinator.host : host, port });
+  }
+
+  async #isMember(host: string, isFresh: boolean): Promise<'coordinator' | 'member' | undefined> {
+    const members = await this.#context.members(isFresh);
+    const index = members.findIndex(({ address }) => address === host);
+    if (index < 0) return undefined;
+    return index === 0 ? 'coordinator' : 'member';
+  }
+}
+
+/** True when some of the body to send was read already: it cannot be sent again. */
+function isUsed(request: ExportRequest | ImportRequest): boolean {
+  return 'body' in request && Readable.isDisturbed(request.body);
+}
