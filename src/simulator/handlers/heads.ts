@@ -20,7 +20,18 @@ export function importHead(task: string): readonly string[] {
   return ['HTTP/1.1 200 OK', ...CLOSE, `task-id:${task}`, CONTENT_TYPE];
 }
 
+/** Of a disk: HTTP/1.1, and no length either. */
+export function rawExportHead(task: string, fileName: string): readonly string[] {
+  return [
+    'HTTP/1.1 200 OK',
+    ...CLOSE,
+    `task-id: ${task}`,
+    CONTENT_TYPE,
+    `content-disposition: attachment; filename="${fileName}"`,
+  ];
+}
+
 /** A refusal; the error page follows inside the body. */
-export function refusalHead(status: '400 Bad Request' | '403 Forbidden'): readonly string[] {
+export function refusalHead(status: '400 Bad Request' | '403 Forbidden' | '404 Not Found'): readonly string[] {
   return [`HTTP/1.1 ${status}`, ...CLOSE];
 }

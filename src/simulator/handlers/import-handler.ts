@@ -4,10 +4,11 @@ import { type Exchange } from '../http/handler.js';
 import { redirectFor } from '../http/redirect.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
+import { rpcStrings } from '../wire/rpc-value.js';
 import { mapOf, numberOf, textOf } from '../wire/wire-value.js';
+import { toXmlText } from '../wire/xml-text.js';
 import { importArchive } from '../xva/importer.js';
 import { type ImportActions, type ImportKind } from '../xva/import-state.js';
-import { xmlArray, xmlText } from '../xva/xml-value.js';
 import { holdDisks } from './disk-hold.js';
 import { importHead, refusalHead } from './heads.js';
 import { progressOf } from './task-progress.js';
@@ -60,12 +61,12 @@ async function importBody(exchange: Exchange, task: string, kind: ImportKind): P
     settings: { kind, restore: query.get('restore') === 'true', force: query.get('force') === 'true', task },
     actions: actionsOf(pool, exchange.host),
     body: exchange.body,
-    waitAtEnd: () => untilGone(exchange),
+    waitAtEnd: () => untilHungUp(exchange),
     contentOf: (vdi) => contentOf(pool, vdi),
     roomBytes: kind.kind === 'full' ? roomIn(pool, kind.sr) : Number.POSITIVE_INFINITY,
     onProgress: progressOf(pool, task),
   });
-  pool.tasks.succeed(task, xmlArray(vms.map(xmlText)));
+  pool.tasks.succeed(task, toXmlText(rpcStrings(vms)));
 }
 
 function actionsOf(pool: SimulatedPool, host: string): ImportActions {
@@ -107,9 +108,9 @@ function roomIn(pool: SimulatedPool, sr: string): number {
 }
 
 /** XAPI reads on whatever length was announced: an archive cut short ends only with the connection. */
-function untilGone({ signal }: Exchange): Promise<void> {
+function untilHungUp({ hungUp }: Exchange): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => { resolve(); }, { once: true });
+    if (hungUp.aborted) resolve();
+    else hungUp.addEventListener('abort', () => { resolve(); }, { once: true });
   });
 }

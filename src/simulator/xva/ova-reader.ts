@@ -2,7 +2,7 @@ import { type Datamodel } from '../datamodel/datamodel.js';
 import { type ValueType } from '../datamodel/value-type.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type WireValue, type XapiRecord } from '../wire/wire-value.js';
-import { parseXmlValue, type XmlStruct, type XmlTree } from './xml-value.js';
+import { parseXmlValue, type XmlStruct, type XmlTree } from './parse-xml-value.js';
 
 /** An object of an archive: its record typed by the importing pool's datamodel, absent fields at their defaults. */
 export interface ArchiveObject {

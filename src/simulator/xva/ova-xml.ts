@@ -1,8 +1,9 @@
 import { type Datamodel } from '../datamodel/datamodel.js';
 import { type RecordStore } from '../record-store.js';
-import { EPOCH, mapOf, NULL_REF, setOf, textOf, type WireValue, type XapiRecord } from '../wire/wire-value.js';
+import { rpcString, rpcStruct, toRpc, type RpcValue } from '../wire/rpc-value.js';
+import { EPOCH, flagOf, mapOf, NULL_REF, setOf, textOf, type WireValue, type XapiRecord } from '../wire/wire-value.js';
+import { toXmlText } from '../wire/xml-text.js';
 import { type ExportTable } from './export-graph.js';
-import { xmlArray, xmlStruct, xmlText, xmlValue } from './xml-value.js';
 
 /** The version struct at the top of `ova.xml`. An importer refuses what is newer than itself. */
 export interface ArchiveVersion {
@@ -46,50 +47,54 @@ export function writeOvaXml(
       // XAPI lists a table by reference, last first.
       .sort(([a], [b]) => (a < b ? 1 : -1))
       .map(([ref, record]) =>
-        xmlStruct([
-          ['class', xmlText(cls)],
-          ['id', xmlText(table.get(ref) ?? NULL_REF)],
-          ['snapshot', recordXml(store, datamodel, cls, { ...record, ...blanked(cls, record, table, detail) })],
-        ]),
+        rpcStruct({
+          class: rpcString(cls),
+          id: rpcString(table.get(ref) ?? NULL_REF),
+          snapshot: recordValue(store, datamodel, cls, { ...record, ...blanked(cls, record, table, detail) }),
+        }),
       ),
   );
-  return xmlStruct([
-    [
-      'version',
-      xmlStruct([
-        ['hostname', xmlText(version.hostname)],
-        ['date', xmlText(version.date)],
-        ['product_version', xmlText(version.productVersion)],
-        ['product_brand', xmlText(version.productBrand)],
-        ['build_number', xmlText(version.buildNumber)],
-        ['xapi_major', xmlText(String(version.xapiMajor))],
-        ['xapi_minor', xmlText(String(version.xapiMinor))],
-        ['export_vsn', xmlText(String(ARCHIVE_FORMAT))],
-      ]),
-    ],
-    ['objects', xmlArray(objects)],
-  ]);
-}
-
-function recordXml(store: RecordStore, datamodel: Datamodel, cls: ExportedClass, record: XapiRecord): string {
-  if (cls === 'VTPM') return vtpmXml(store, record);
-  const fields = [...(datamodel.classes.get(cls)?.fields.values() ?? [])];
-  return xmlStruct(
-    fields.map(({ name, type, defaultValue }) => [name, xmlValue(record[name] ?? defaultValue, type)] as const),
+  return toXmlText(
+    rpcStruct({
+      version: rpcStruct({
+        hostname: rpcString(version.hostname),
+        date: rpcString(version.date),
+        product_version: rpcString(version.productVersion),
+        product_brand: rpcString(version.productBrand),
+        build_number: rpcString(version.buildNumber),
+        xapi_major: { tag: 'int64', value: version.xapiMajor },
+        xapi_minor: { tag: 'int64', value: version.xapiMinor },
+        export_vsn: { tag: 'int64', value: ARCHIVE_FORMAT },
+      }),
+      objects: { tag: 'list', items: objects },
+    }),
   );
 }
 
+function recordValue(store: RecordStore, datamodel: Datamodel, cls: ExportedClass, record: XapiRecord): RpcValue {
+  if (cls === 'VTPM') return vtpmValue(store, record);
+  const fields = [...(datamodel.classes.get(cls)?.fields.values() ?? [])];
+  return {
+    tag: 'struct',
+    members: fields.map(({ name, type, defaultValue }) => [name, toRpc(record[name] ?? defaultValue, type, NO_SHAPES)] as const),
+  };
+}
+
+/** No field of an exported class holds a record. */
+const NO_SHAPES = { fieldType: () => undefined };
+
 /** A VTPM goes along with its secret and little else. */
-function vtpmXml(store: RecordStore, record: XapiRecord): string {
+function vtpmValue(store: RecordStore, record: XapiRecord): RpcValue {
   const contents = textOf(record, 'contents');
   const secret = store.find('secret', contents);
-  return xmlStruct([
-    ['vTPM\'_VM', xmlText(textOf(record, 'VM'))],
-    ['vTPM\'_uuid', xmlText(textOf(record, 'uuid'))],
-    ['vTPM\'_is_unique', xmlValue(record['is_unique'] ?? false, { kind: 'bool' })],
-    ['vTPM\'_is_protected', xmlValue(record['is_protected'] ?? false, { kind: 'bool' })],
-    ['vTPM\'_content', xmlText(secret === undefined ? (contents === NULL_REF ? '' : contents) : textOf(secret, 'value'))],
-  ]);
+  const text = contents === NULL_REF ? '' : contents;
+  return rpcStruct({
+    "vTPM'_VM": rpcString(textOf(record, 'VM')),
+    "vTPM'_uuid": rpcString(textOf(record, 'uuid')),
+    "vTPM'_is_unique": { tag: 'bool', value: flagOf(record, 'is_unique') },
+    "vTPM'_is_protected": { tag: 'bool', value: flagOf(record, 'is_protected') },
+    "vTPM'_content": rpcString(secret === undefined ? text : textOf(secret, 'value')),
+  });
 }
 
 /** The fields that an archive has otherwise than the pool: references become `Ref:<n>`, passing state is left out. */

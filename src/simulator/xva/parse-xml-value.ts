@@ -1,69 +1,11 @@
 import { XMLParser } from 'fast-xml-parser';
-import { type ValueType } from '../datamodel/value-type.js';
 import { SimulatedFailure } from '../simulated-failure.js';
-import { isList, isMap, type WireValue } from '../wire/wire-value.js';
 
 /** An XML-RPC value without types: numbers and dates are text still, as an importer sees them. */
 export type XmlTree = string | boolean | readonly XmlTree[] | XmlStruct;
 export interface XmlStruct {
   readonly [name: string]: XmlTree;
 }
-
-/** A `<value>` as XAPI writes it (facts 1.2): text and whole numbers without a tag, no white space anywhere. */
-export function xmlValue(value: WireValue, type: ValueType): string {
-  switch (type.kind) {
-    case 'bool':
-      return `<value><boolean>${value === true ? 1 : 0}</boolean></value>`;
-    case 'float':
-      return `<value><double>${String(value)}</double></value>`;
-    case 'datetime':
-      return `<value><dateTime.iso8601>${escapeXml(String(value))}</dateTime.iso8601></value>`;
-    case 'set':
-      return xmlArray((isList(value) ? value : []).map((item) => xmlValue(item, type.of)));
-    case 'option':
-      return xmlArray(value === '' ? [] : [xmlValue(value, type.of)]);
-    case 'map':
-      return xmlStruct(
-        Object.entries(isMap(value) ? value : {}).map(([name, item]) => [name, xmlValue(item, type.value)] as const),
-      );
-    case 'string':
-    case 'int':
-    case 'ref':
-    case 'enum':
-    case 'record':
-    case 'void':
-    case 'any':
-      return xmlText(typeof value === 'object' ? JSON.stringify(value) : String(value));
-  }
-}
-
-export function xmlText(text: string): string {
-  return `<value>${escapeXml(text)}</value>`;
-}
-
-/** An array of values that are XML already. */
-export function xmlArray(values: readonly string[]): string {
-  return `<value><array><data>${values.join('')}</data></array></value>`;
-}
-
-/** A struct of values that are XML already. */
-export function xmlStruct(members: readonly (readonly [name: string, value: string])[]): string {
-  const inner = members.map(([name, value]) => `<member><name>${escapeXml(name)}</name>${value}</member>`);
-  return `<value><struct>${inner.join('')}</struct></value>`;
-}
-
-function escapeXml(text: string): string {
-  return text
-    .replace(/[^\t\n\r\u0020-\u{10ffff}]/gu, '')
-    .replace(/[&<>"]/g, (character) => ENTITIES[character] ?? character);
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-};
 
 type Node = Readonly<Record<string, readonly Node[] | string>>;
 
