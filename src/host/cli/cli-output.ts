@@ -1,0 +1,127 @@
+import Table from 'cli-table3';
+import { type BackupError } from '../../contract/index.js';
+import { type Redactor } from '../redaction.js';
+
+export type Style = 'bold' | 'dim' | 'green' | 'yellow' | 'red';
+
+const ANSI: Readonly<Record<Style, readonly [number, number]>> = {
+  bold: [1, 22],
+  dim: [2, 22],
+  green: [32, 39],
+  yellow: [33, 39],
+  red: [31, 39],
+};
+
+/** A stream to write text to, perhaps a terminal. */
+export interface TextStream extends NodeJS.WritableStream {
+  readonly isTTY?: boolean;
+}
+
+export interface CliOutputOptions {
+  readonly out: TextStream;
+  readonly err: TextStream;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly isJson: boolean;
+  /** Stack traces of failures on standard error. */
+  readonly isDebug: boolean;
+  readonly redactor: Redactor;
+}
+
+/** A cell: text from anywhere, and how it is painted. */
+export type Cell = string | { readonly text: string; readonly style: Style };
+
+/** Everything that the command line says goes through here: text or JSON, painted or plain, secrets taken out. */
+export class CliOutput {
+  constructor(private readonly options: CliOutputOptions) {}
+
+  get isJson(): boolean {
+    return this.options.isJson;
+  }
+
+  /** True when progress may be drawn. */
+  get isTerminal(): boolean {
+    return this.options.out.isTTY === true && this.options.environment.TERM !== 'dumb';
+  }
+
+  get stream(): TextStream {
+    return this.options.out;
+  }
+
+  /** Text for people; silent with --json. */
+  readonly line = (text = ''): void => {
+    if (!this.isJson) this.options.out.write(`${text}\n`);
+  };
+
+  /** One JSON value a line; only with --json. */
+  readonly json = (value: unknown): void => {
+    if (this.isJson) this.options.out.write(`${JSON.stringify(this.options.redactor.value(value))}\n`);
+  };
+
+  /** A line beside the result, on standard error. */
+  readonly note = (text: string): void => {
+    this.options.err.write(`${text}\n`);
+  };
+
+  readonly paint = (style: Style, text: string): string => {
+    const { out, environment } = this.options;
+    const isColoured = out.isTTY === true && (environment.NO_COLOR ?? '') === '' && environment.TERM !== 'dumb';
+    const [on, off] = ANSI[style];
+    return isColoured ? `\u001b[${on}m${text}\u001b[${off}m` : text;
+  };
+
+  /** Columns under their heads, without lines; `right` names the columns that hold numbers. */
+  table(heads: readonly string[], rows: readonly (readonly Cell[])[], right: readonly number[] = []): void {
+    const none = '';
+    const sides = ['top', 'bottom', 'left', 'right', 'mid'];
+    const names = sides.flatMap((side) => [
+      side,
+      `${side}-mid`,
+      `${side}-left`,
+      `${side}-right`,
+      `left-${side}`,
+      `right-${side}`,
+    ]);
+    const chars = Object.fromEntries([...names, 'mid-mid', 'top-mid'].map((name) => [name, none]));
+    const table = new Table({
+      chars: { ...chars, middle: '  ' },
+      style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+      colAligns: heads.map((_head, index) => (right.includes(index) ? 'right' : 'left')),
+    });
+    table.push(heads.map((head) => this.paint('dim', head)));
+    for (const row of rows) table.push(row.map((cell) => this.#cell(cell)));
+    for (const text of table.toString().split('\n')) this.line(text.trimEnd());
+  }
+
+  /** `error CODE: sentence` and a hint on standard error; with --json also the last line on standard output. */
+  failure(error: BackupError): void {
+    const { redactor, err, isDebug } = this.options;
+    const text = (value: string): string => withoutControls(redactor.text(value));
+    err.write(`error ${error.code}: ${text(error.message)}\n`);
+    if (error.hint !== undefined) err.write(`hint: ${text(error.hint)}\n`);
+    for (const line of candidatesOf(error)) err.write(`  ${text(line)}\n`);
+    if (isDebug) err.write(`${redactor.text(stackOf(error))}\n`);
+    this.json({ type: 'failed', error: error.toJSON() });
+  }
+
+  #cell(cell: Cell): string {
+    if (typeof cell === 'string') return withoutControls(cell);
+    return this.paint(cell.style, withoutControls(cell.text));
+  }
+}
+
+/** Names come from elsewhere: one with escape sequences must not steer the terminal. */
+export function withoutControls(text: string): string {
+  return text.replace(/\p{Cc}/gu, (character) => (character === '\n' || character === '\t' ? ' ' : '\ufffd'));
+}
+
+/** What a name could have meant, when the error says so. */
+function candidatesOf({ context }: BackupError): readonly string[] {
+  const { candidates } = context;
+  return Array.isArray(candidates) ? (candidates as readonly string[]) : [];
+}
+
+function stackOf(error: unknown, depth = 0): string {
+  if (!(error instanceof Error) || depth > 5) return String(error);
+  const own = error.stack ?? error.message;
+  return error.cause === undefined ? own : `${own}\ncaused by: ${stackOf(error.cause, depth + 1)}`;
+}

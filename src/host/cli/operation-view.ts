@@ -1,0 +1,14 @@
+import { type CliOutput } from './cli-output.js';
+import { BarView } from '../progress/bar-view.js';
+import { JsonView } from '../progress/json-view.js';
+import { LineView } from '../progress/line-view.js';
+import { type ProgressView } from '../progress/progress-view.js';
+import { withoutControls } from './cli-output.js';
+
+/** JSON when asked for, bars on a terminal, lines in a pipe. */
+export function viewFor(output: CliOutput, label: string, labels: Readonly<Record<string, string>>): ProgressView {
+  const plain = withoutControls(label);
+  if (output.isJson) return new JsonView(labels, output.json, output.note);
+  if (output.isTerminal) return new BarView(plain, output.stream, output.paint);
+  return new LineView(plain, output.line, output.note);
+}

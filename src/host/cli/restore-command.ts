@@ -1,0 +1,147 @@
+import { formatBytes } from '../../common/byte-size.js';
+import {
+  BackupError,
+  type RestorePlan,
+  type RestoreReport,
+  type RestoreRequest,
+  type SavesetRecord,
+} from '../../contract/index.js';
+import { formatDuration } from '../progress/format-duration.js';
+import { runRestore } from '../restore-runner.js';
+import { type CliOutput, withoutControls } from './cli-output.js';
+import { type CommandModule } from './command-module.js';
+import {
+  addClientOptions,
+  addCommonOptions,
+  addProviderOptions,
+  type CommonOptions,
+  type ProviderOptions,
+  providerOptions,
+} from './common-options.js';
+import { EXIT } from './exit-code.js';
+import { OpenHost, requestInvalid } from './open-host.js';
+import { viewFor } from './operation-view.js';
+
+interface RestoreOptions extends CommonOptions, ProviderOptions {
+  readonly as?: string;
+  readonly overwrite?: boolean;
+  readonly storage?: string;
+  readonly start?: boolean;
+  readonly dryRun?: boolean;
+}
+
+export const restoreCommand: CommandModule = {
+  define: (command) => {
+    command.argument('<saveset>', 'its id, or latest:<source> for the newest one of a source');
+    command.option('--as <name>', 'make something new of that name; nothing else is touched');
+    command.option('--overwrite', 'bring back what was saved, in place; it keeps its identity');
+    command.option('--storage <id or name>', 'where the data goes (default: as the provider decides)');
+    command.option('--start', 'start it afterwards and check that it runs');
+    command.option('--dry-run', 'say what would be done, step by step');
+    addProviderOptions(command);
+    addCommonOptions(addClientOptions(command)).addHelpText(
+      'after',
+      `
+Give --as or --overwrite. The bytes are checked against their digests while they flow; damaged data is never taken.
+
+Examples:
+  xen-backup restore latest:web-1 --as web-1-copy
+  xen-backup restore web-1-20260102T030405Z-a1b2c3 --overwrite --dry-run
+  xen-backup restore latest:vm/web-1 --overwrite --start`,
+    );
+  },
+  run: async (context, command) => {
+    const { output, signal } = context;
+    const [reference] = command.processedArgs as [string];
+    const options = command.opts<RestoreOptions>();
+    const mode = modeOf(options);
+    return OpenHost.use(context, options, async (host) => {
+      const repository = await host.repository();
+      const record = await repository.find(reference);
+      const request: RestoreRequest = {
+        ...mode,
+        options: providerOptions(host.client.restoreOptions, options),
+        startAfter: options.start ?? false,
+        signal,
+        ...(options.storage === undefined ? {} : { storage: options.storage }),
+      };
+      const catalog = await host.catalog();
+      refuseOtherProvider(record, catalog.provider(host.client.provider).id, host.client.name);
+      const opened = await catalog.restoreHandlers.open(record, host.clientConfig, signal);
+      host.onClose('the restore handler', () => opened.close());
+      if (options.dryRun === true) {
+        const plan = await opened.value.planRestore(request, record);
+        output.json({ type: 'plan', plan });
+        sayPlan(output, plan);
+        return plan.warnings.length > 0 ? EXIT.warnings : EXIT.done;
+      }
+      const media = await repository.openMedia(record.savesetId);
+      const labels = { source: record.source.path, savesetId: record.savesetId };
+      const view = viewFor(output, record.source.displayName, labels);
+      let warnings = 0;
+      const report = await host
+        .withLog(
+          (line) => {
+            view.log(line);
+          },
+          () =>
+            runRestore({
+              handler: opened.value,
+              media,
+              request,
+              onEvent: (event) => {
+                if (event.type === 'warning') warnings += 1;
+                view.onEvent(event);
+              },
+            }),
+        )
+        .finally(() => {
+          view.close();
+        });
+      output.line(summaryOf(output, report));
+      return warnings + report.warnings.length > 0 ? EXIT.warnings : EXIT.done;
+    });
+  },
+};
+
+function modeOf({ as: name, overwrite }: RestoreOptions): Pick<RestoreRequest, 'mode' | 'name'> {
+  if (name !== undefined && overwrite === true) {
+    throw requestInvalid('--as and --overwrite exclude each other.', 'Overwriting keeps the name; leave --as out.');
+  }
+  if (name !== undefined) return { mode: 'new', name };
+  if (overwrite === true) return { mode: 'overwrite' };
+  throw requestInvalid('Say what to do with the saveset.', 'Give --as NAME for a new object, or --overwrite.');
+}
+
+function refuseOtherProvider({ providerId, savesetId }: SavesetRecord, ours: string, client: string): void {
+  if (providerId === ours) return;
+  throw new BackupError(
+    'CONFIG_INVALID',
+    `${savesetId} was written by ${providerId}; the client ${client} is one of ${ours}.`,
+    {
+      hint: 'Choose a client of that provider with --client.',
+    },
+  );
+}
+
+function sayPlan(output: CliOutput, { mode, targetName, targetId, storage, steps, warnings }: RestorePlan): void {
+  const target = targetId === undefined ? withoutControls(targetName) : `${withoutControls(targetName)} (${targetId})`;
+  output.line(`${mode === 'new' ? 'A new object' : 'Overwrite'}: ${output.paint('bold', target)}`);
+  const room = `${formatBytes(storage.neededBytes)} needed, ${formatBytes(storage.freeBytes)} free`;
+  output.line(`Storage: ${withoutControls(storage.name)} (${room})`);
+  output.line();
+  steps.forEach(({ description, isDestructive }, index) => {
+    const text = `${String(index + 1).padStart(2)}. ${withoutControls(description)}`;
+    output.line(isDestructive ? `${text} ${output.paint('yellow', '[replaces what is there]')}` : text);
+  });
+  for (const { code, message } of warnings) {
+    output.line(`${output.paint('yellow', `warning ${code}:`)} ${withoutControls(message)}`);
+  }
+}
+
+function summaryOf(output: CliOutput, report: RestoreReport): string {
+  const { targetName, targetId, isRunning, transferredBytes, elapsedMs } = report;
+  const facts = [`${formatBytes(transferredBytes)} in ${formatDuration(elapsedMs)}`, ...(isRunning ? ['running'] : [])];
+  const id = targetId === undefined ? '' : ` ${targetId}`;
+  return `${output.paint('green', 'restored')} ${output.paint('bold', withoutControls(targetName))}${id} (${facts.join(', ')})`;
+}

@@ -1,0 +1,62 @@
+import { formatBytes } from '../../common/byte-size.js';
+import { type SavesetRecord } from '../../contract/index.js';
+import { formatDuration } from '../progress/format-duration.js';
+import { type CliOutput, withoutControls } from './cli-output.js';
+import { type CommandModule } from './command-module.js';
+import { addCommonOptions, type CommonOptions } from './common-options.js';
+import { EXIT } from './exit-code.js';
+import { formatTime } from './list-command.js';
+import { OpenHost } from './open-host.js';
+
+export const showCommand: CommandModule = {
+  define: (command) => {
+    command.argument('<saveset>', 'its id, or latest:<source> for the newest one of a source');
+    addCommonOptions(command).addHelpText(
+      'after',
+      `
+Examples:
+  xen-backup show latest:web-1
+  xen-backup show web-1-20260102T030405Z-a1b2c3 --json`,
+    );
+  },
+  run: async (context, command) => {
+    const { output } = context;
+    const [reference] = command.processedArgs as [string];
+    return OpenHost.use(context, command.opts<CommonOptions>(), async (host) => {
+      const record = await (await host.repository()).find(reference);
+      output.json({ type: 'saveset', record });
+      sayRecord(output, record);
+      return EXIT.done;
+    });
+  },
+};
+
+function sayRecord(output: CliOutput, record: SavesetRecord): void {
+  const { source, items, disks, warnings } = record;
+  const tookMs = Date.parse(record.completedAt) - Date.parse(record.createdAt);
+  const facts: readonly (readonly [string, string | undefined])[] = [
+    ['Saveset', record.savesetId],
+    ['Source', `${source.displayName} (${source.path})`],
+    ['Origin', `${source.originName} (${source.originId})`],
+    ['Saved', `${formatTime(record.createdAt)}, took ${formatDuration(tookMs)}`],
+    ['Level', record.level],
+    ['Builds on', record.parentSavesetId],
+    ['Consistency', record.consistency],
+    ['Provider', record.providerId],
+    ['Data mover', record.moverHost],
+  ];
+  for (const [label, value] of facts) {
+    if (value !== undefined) output.line(`${output.paint('dim', label.padEnd(12))} ${withoutControls(value)}`);
+  }
+  output.line();
+  const itemRows = items.map(({ name, kind, bytes, sha256 }) => [name, kind, formatBytes(bytes), sha256]);
+  output.table(['ITEM', 'KIND', 'SIZE', 'SHA-256'], itemRows, [2]);
+  if (disks.length > 0) {
+    output.line();
+    const rows = disks.map((disk) => [disk.name, formatBytes(disk.sizeBytes), disk.level, disk.reason, disk.item]);
+    output.table(['DISK', 'SIZE', 'LEVEL', 'WHY', 'ITEM'], rows, [1]);
+  }
+  for (const { code, message } of warnings) {
+    output.line(`${output.paint('yellow', `warning ${code}:`)} ${withoutControls(message)}`);
+  }
+}
