@@ -88,6 +88,7 @@ const SINCE = {
   ...later('PCI', '24.35.0', 'class_id', 'vendor_id', 'device_id', 'subsystem_vendor_id', 'subsystem_device_id'),
 };
 
+/** In small letters: a constructor must be given this field. */
 const QUALIFIERS = { 'RO/runtime': 'R', 'RO/constructor': 'C', RW: 'W' };
 const enums = {};
 
@@ -101,7 +102,10 @@ const classes = read(classesFile).map((cls) => {
     fields: cls.fields.map((field) => {
       const life = lifetime(field.lifecycle);
       const since = SINCE[`${cls.name}.${field.name}`] ?? life.since;
-      const row = [field.name, field.type, QUALIFIERS[field.qualifier], defaultValue(field.type, field.default), since];
+      const letter = QUALIFIERS[field.qualifier];
+      const isMandatory = field.default === undefined && letter !== 'R';
+      const qualifier = isMandatory ? letter.toLowerCase() : letter;
+      const row = [field.name, field.type, qualifier, defaultValue(field.type, field.default), since];
       return life.removed === undefined ? row : [...row, life.removed];
     }),
     messages: cls.messages.map((message) => {

@@ -60,7 +60,7 @@ export class RecordStore {
     const defaults = this.#shape.defaultsOf(cls);
     if (defaults === undefined) throw new SimulatedFailure('MESSAGE_METHOD_UNKNOWN', [cls]);
     const record: Record<string, WireValue> = { ...defaults };
-    if ('uuid' in record) record['uuid'] = this.#newUuid();
+    if ('uuid' in record) record.uuid = this.#newUuid();
     for (const [name, value] of Object.entries(fields)) if (name in record) record[name] = value;
     const generation = this.#nextGeneration();
     this.#table(cls).set(ref, { cls, ref, record, createdAt: generation, modifiedAt: generation });

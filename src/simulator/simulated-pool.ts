@@ -59,7 +59,7 @@ export class SimulatedPool {
 
   /** The coordinator's host reference. */
   get coordinator(): string {
-    const master = this.poolEntry[1]['master'];
+    const master = this.poolEntry[1].master;
     return typeof master === 'string' ? master : '';
   }
 

@@ -15,7 +15,7 @@ export interface NewVdi {
 /** A VDI record and its bytes together; without `content` the disk is empty. Throws what the SR refuses. */
 export function createVdi(pool: SimulatedPool, vdi: NewVdi, content?: DiskContent): string {
   const sr = usableSr(pool, vdi.SR);
-  const uuid = typeof vdi.fields?.['uuid'] === 'string' ? vdi.fields['uuid'] : pool.random.uuid();
+  const uuid = typeof vdi.fields?.uuid === 'string' ? vdi.fields.uuid : pool.random.uuid();
   const bytes = content ?? createDiskContent(vdi.virtual_size);
   const isSparse = isSparseSr(sr);
   assertSpace(pool, vdi.SR, isSparse ? bytes.allocatedBytes : vdi.virtual_size);

@@ -1,7 +1,14 @@
 import { type MethodTable } from '../rpc/method.js';
+import { changedBlockMethods } from './changed-blocks.js';
 import { destroyVmMethods } from './destroy-vm.js';
 import { sessionMethods, taskMethods } from './session-methods.js';
+import { poolMethods } from './pool-methods.js';
 import { snapshotMethods } from './snapshot-vm.js';
+import { vbdMethods } from './vbd-methods.js';
+import { vdiMethods } from './vdi-methods.js';
+import { vifMethods } from './vif-methods.js';
+import { vmMethods } from './vm-methods.js';
+import { vmPowerMethods } from './vm-power.js';
 
 /** Every call whose behaviour is written by hand. */
 export const METHODS: MethodTable = {
@@ -9,4 +16,11 @@ export const METHODS: MethodTable = {
   ...taskMethods,
   ...snapshotMethods,
   ...destroyVmMethods,
+  ...vmMethods,
+  ...vmPowerMethods,
+  ...vbdMethods,
+  ...vifMethods,
+  ...vdiMethods,
+  ...changedBlockMethods,
+  ...poolMethods,
 };

@@ -222,6 +222,6 @@ export function isUpgrading(pool: SimulatedPool): boolean {
 function hasResettingDisk(pool: SimulatedPool, record: XapiRecord): boolean {
   return setOf(record, 'VBDs').some((vbd) => {
     const vdi = textOf(pool.store.find('VBD', vbd) ?? {}, 'VDI');
-    return vdi !== NULL_REF && mapOf(pool.store.find('VDI', vdi) ?? {}, 'sm_config')['on_boot'] === 'reset';
+    return vdi !== NULL_REF && mapOf(pool.store.find('VDI', vdi) ?? {}, 'sm_config').on_boot === 'reset';
   });
 }

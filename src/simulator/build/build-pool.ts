@@ -65,7 +65,7 @@ export function buildPool(
   const parts: BuiltPool = { hosts: hostRefs, networks, ...built };
   for (const vm of definition.vms) buildVm(pool, vm, parts);
   for (const [ref, record] of store.all('host_metrics')) {
-    const total = typeof record['memory_total'] === 'number' ? record['memory_total'] : 0;
+    const total = typeof record.memory_total === 'number' ? record.memory_total : 0;
     store.patch('host_metrics', ref, { memory_free: total - 2 * GIB, last_updated: wireDate(pool.nowMs()) });
   }
 }

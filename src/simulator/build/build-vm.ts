@@ -1,5 +1,6 @@
 import { MIB } from '../../common/byte-size.js';
 import { newGenerationId } from '../behaviour/copy-vm.js';
+import { deviceName } from '../behaviour/devices.js';
 import { createVdi } from '../behaviour/disks.js';
 import { createSuspendImage, takeSnapshot } from '../behaviour/snapshot-vm.js';
 import { createDiskContent } from '../content/content-spec.js';
@@ -170,11 +171,6 @@ function buildDrive(
     currently_attached: isOn,
     metrics: pool.store.create('VBD_metrics'),
   });
-}
-
-/** `xvda`, `xvdb`, ... */
-export function deviceName(index: number): string {
-  return `xvd${String.fromCharCode(97 + index)}`;
 }
 
 function firstHostSeeing(pool: SimulatedPool, vm: string, parts: BuiltPool): string {

@@ -13,6 +13,8 @@ export interface FieldModel {
   readonly name: string;
   readonly type: ValueType;
   readonly qualifier: Qualifier;
+  /** A constructor fails without it. */
+  readonly isMandatory: boolean;
   readonly defaultValue: WireValue;
 }
 
@@ -146,7 +148,13 @@ export class Datamodel implements ClassShape {
 }
 
 function toField([name, type, qualifier, defaultValue]: RawField): FieldModel {
-  return { name, type: parseType(type), qualifier: QUALIFIERS[qualifier] ?? 'runtime', defaultValue };
+  return {
+    name,
+    type: parseType(type),
+    qualifier: QUALIFIERS[qualifier.toUpperCase()] ?? 'runtime',
+    isMandatory: qualifier !== qualifier.toUpperCase(),
+    defaultValue,
+  };
 }
 
 function toMessage(

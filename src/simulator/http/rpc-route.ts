@@ -52,7 +52,7 @@ function thumbprintHeaders(pool: SimulatedPool, head: RequestHead, outcome: Outc
   if (field === undefined) return [];
   const certificate = pool.store
     .all('Certificate')
-    .find(([, record]) => record['host'] === pool.coordinator && record['type'] === 'host');
+    .find(([, record]) => record.host === pool.coordinator && record.type === 'host');
   const value = certificate?.[1][field];
   return typeof value === 'string' ? [`x-xenapi-response-host-certificate-thumbprint: ${value}`] : [];
 }

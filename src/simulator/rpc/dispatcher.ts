@@ -160,7 +160,7 @@ export class Dispatcher {
     if (typeof result === 'object' && 'rpc' in result && isTyped(result)) return result.rpc;
     const { classes } = this.#pool.datamodel;
     const shapes = { fieldType: (cls: string, field: string) => classes.get(cls)?.fields.get(field)?.type };
-    return toRpc(result as Exclude<typeof result, { readonly rpc: RpcValue }>, message.result, shapes);
+    return toRpc(result, message.result, shapes);
   }
 
   #methodNames(): readonly string[] {
@@ -176,7 +176,7 @@ function isTyped(result: object): result is { readonly rpc: RpcValue } {
 }
 
 function textArgument(value: RpcValue, pool: SimulatedPool): string {
-  return String(readArgument(value, { kind: 'string' }, pool.datamodel) as string);
+  return String(readArgument(value, { kind: 'string' }, pool.datamodel));
 }
 
 async function applyFaults(actions: readonly FaultAction[], signal: AbortSignal): Promise<void> {

@@ -56,8 +56,16 @@ function wholeObjectMethod(message: MessageModel, { name: cls, fields }: ClassMo
   }
 }
 
-/** What a constructor may set: everything that is not decided at run time. */
+/**
+ * What a constructor may set: everything that is not decided at run time. Throws INTERNAL_ERROR for a mandatory field
+ * that is not there.
+ */
 export function constructorFields(args: WireMap, fields: ReadonlyMap<string, FieldModel>): Record<string, WireValue> {
+  for (const field of fields.values()) {
+    if (field.isMandatory && !(field.name in args)) {
+      throw new SimulatedFailure('INTERNAL_ERROR', [`Server_helpers.Dispatcher_FieldNotFound("${field.name}")`]);
+    }
+  }
   return Object.fromEntries(Object.entries(args).filter(([name]) => fields.get(name)?.qualifier !== 'runtime'));
 }
 

@@ -44,7 +44,7 @@ export function toRpc(value: WireValue, type: ValueType, shapes: RecordShapes): 
     case 'bool':
       return { tag: 'bool', value: value === true };
     case 'datetime':
-      return { tag: 'date', value: String(value as string) };
+      return { tag: 'date', value: String(value) };
     case 'set':
       return { tag: 'list', items: (isList(value) ? value : []).map((item) => toRpc(item, type.of, shapes)) };
     case 'map':

@@ -1,4 +1,4 @@
-import { XMLParser, XMLValidator } from 'fast-xml-parser';
+import { XMLParser } from 'fast-xml-parser';
 import { MalformedRequest } from './malformed-request.js';
 import { type RpcValue } from './rpc-value.js';
 
@@ -23,11 +23,10 @@ const parser = new XMLParser({
 /** Reads `<methodCall>`. Throws MalformedRequest when the text is no XML, or no call. */
 export function parseXmlCall(text: string): IncomingCall {
   if (!text.trimStart().startsWith('<')) throw new MalformedRequest('Xmlm.Error(1:1, "expected root element")');
-  const verdict = XMLValidator.validate(text);
-  if (verdict !== true) {
+  if (!text.trimEnd().endsWith('</methodCall>')) {
     throw new MalformedRequest(`Xmlm.Error(1:${text.length + 1}, "unexpected end of input")`);
   }
-  const call = childrenNamed(parser.parse(text) as XmlNode[], 'methodCall')[0];
+  const call = childrenNamed(parseXml(text), 'methodCall')[0];
   const name = call && childrenNamed(call, 'methodName')[0];
   if (call === undefined || name === undefined)
     throw new MalformedRequest('Xmlrpc.Parse_error("open_tag", "methodCall", "")');
@@ -36,6 +35,14 @@ export function parseXmlCall(text: string): IncomingCall {
     method: textIn(name).trim(),
     params: childrenNamed(params, 'param').map((param) => valueOf(childrenNamed(param, 'value')[0])),
   };
+}
+
+function parseXml(text: string): readonly XmlNode[] {
+  try {
+    return parser.parse(text) as XmlNode[];
+  } catch (error) {
+    throw new MalformedRequest(`Xmlm.Error(1:1, "${error instanceof Error ? error.message : 'malformed'}")`);
+  }
 }
 
 function valueOf(children: readonly XmlNode[] | undefined): RpcValue {

@@ -1,0 +1,124 @@
+import { type MethodTable } from '../rpc/method.js';
+import { SimulatedFailure } from '../simulated-failure.js';
+import { type SimulatedPool } from '../simulated-pool.js';
+import { flagOf, setOf, textOf, wireDate } from '../wire/wire-value.js';
+import { updateVdiSpace } from './disks.js';
+import { createMessage } from './messages.js';
+
+/** Calls on storage, hosts, the pool and its messages. */
+export const poolMethods: MethodTable = {
+  'SR.scan': ({ pool }, args) => {
+    const sr = args.text(0);
+    const pbds = setOf(pool.store.get('SR', sr), 'PBDs');
+    if (!pbds.some((pbd) => flagOf(pool.store.get('PBD', pbd), 'currently_attached'))) {
+      throw new SimulatedFailure('SR_NO_PBDS', [sr]);
+    }
+    for (const vdi of setOf(pool.store.get('SR', sr), 'VDIs')) updateVdiSpace(pool, vdi);
+    return undefined;
+  },
+  'SR.update': ({ pool }, args) => {
+    for (const vdi of setOf(pool.store.get('SR', args.text(0)), 'VDIs')) updateVdiSpace(pool, vdi);
+    return undefined;
+  },
+  'SR.destroy': ({ pool }, args) => {
+    assertUnplugged(pool, args.text(0));
+    pool.store.destroy('SR', args.text(0));
+    return undefined;
+  },
+  'SR.forget': ({ pool }, args) => {
+    assertUnplugged(pool, args.text(0));
+    pool.store.destroy('SR', args.text(0));
+    return undefined;
+  },
+  'SR.get_supported_types': ({ pool }) => pool.store.all('SM').map(([, record]) => textOf(record, 'type')),
+  'PBD.plug': ({ pool }, args) => {
+    pool.store.patch('PBD', args.text(0), { currently_attached: true });
+    return undefined;
+  },
+  'PBD.unplug': ({ pool }, args) => {
+    const record = pool.store.get('PBD', args.text(0));
+    const sr = pool.store.find('SR', textOf(record, 'SR'));
+    const busy = setOf(sr ?? {}, 'VDIs').find((vdi) =>
+      setOf(pool.store.get('VDI', vdi), 'VBDs').some((vbd) => {
+        const attached = pool.store.get('VBD', vbd);
+        const vm = pool.store.find('VM', textOf(attached, 'VM'));
+        return flagOf(attached, 'currently_attached') && textOf(vm ?? {}, 'resident_on') === textOf(record, 'host');
+      }),
+    );
+    if (busy !== undefined) throw new SimulatedFailure('VDI_IN_USE', [busy, 'unplug']);
+    pool.store.patch('PBD', args.text(0), { currently_attached: false });
+    return undefined;
+  },
+
+  'host.get_server_certificate': ({ pool }, args) => {
+    pool.store.get('host', args.text(0));
+    return pool.certificates.get(args.text(0)) ?? '';
+  },
+  'host.is_in_emergency_mode': () => false,
+  'host.get_servertime': ({ pool }) => wireDate(pool.nowMs()),
+  'host.enable': ({ pool }, args) => {
+    pool.store.patch('host', args.text(0), { enabled: true });
+    return undefined;
+  },
+  'host.disable': ({ pool }, args) => {
+    pool.store.patch('host', args.text(0), { enabled: false });
+    return undefined;
+  },
+  'host.call_plugin': (_context, args) => {
+    throw new SimulatedFailure('XENAPI_MISSING_PLUGIN', [args.text(1)]);
+  },
+
+  'pool.sync_database': () => undefined,
+  'pool.designate_new_master': ({ pool }, args) => {
+    pool.store.get('host', args.text(0));
+    pool.store.patch('pool', pool.poolEntry[0], { master: args.text(0) });
+    return undefined;
+  },
+  'pool.eject': ({ pool }, args) => {
+    if (args.text(0) === pool.coordinator) {
+      throw new SimulatedFailure('INTERNAL_ERROR', ['Xapi_pool.Cannot_eject_master']);
+    }
+    throw new SimulatedFailure('NOT_IMPLEMENTED', ['pool.eject']);
+  },
+
+  'message.create': ({ pool }, args) => {
+    const [name, priority, cls, uuid, body] = [args.text(0), args.number(1), args.text(2), args.text(3), args.text(4)];
+    if (cls in CLASS_OF) pool.store.refByUuid(CLASS_OF[cls] ?? cls, uuid);
+    return createMessage(pool, { name, priority, cls, obj_uuid: uuid, body });
+  },
+  'message.destroy': ({ pool }, args) => {
+    pool.store.destroy('message', args.text(0));
+    return undefined;
+  },
+  'message.destroy_many': ({ pool }, args) => {
+    for (const message of args.strings(0)) pool.store.destroy('message', message);
+    return undefined;
+  },
+  'message.get_all': ({ pool }) => newestFirst(pool.store.all('message')).map(([ref]) => ref),
+  'message.get_all_records': ({ pool }) => Object.fromEntries(newestFirst(pool.store.all('message'))),
+  'message.get_since': ({ pool }, args) =>
+    Object.fromEntries(
+      newestFirst(pool.store.all('message')).filter(([, record]) => textOf(record, 'timestamp') > args.text(0)),
+    ),
+  'message.get': ({ pool }, args) =>
+    Object.fromEntries(
+      newestFirst(pool.store.all('message')).filter(
+        ([, record]) =>
+          textOf(record, 'cls') === args.text(0) &&
+          textOf(record, 'obj_uuid') === args.text(1) &&
+          textOf(record, 'timestamp') > args.text(2),
+      ),
+    ),
+};
+
+/** The class behind the `cls` of a message. */
+const CLASS_OF: Readonly<Record<string, string>> = { VM: 'VM', Host: 'host', SR: 'SR', Pool: 'pool', VDI: 'VDI' };
+
+function newestFirst<T>(items: readonly T[]): readonly T[] {
+  return [...items].reverse();
+}
+
+function assertUnplugged(pool: SimulatedPool, sr: string): void {
+  const plugged = setOf(pool.store.get('SR', sr), 'PBDs')[0];
+  if (plugged !== undefined) throw new SimulatedFailure('SR_HAS_PBD', [sr]);
+}
