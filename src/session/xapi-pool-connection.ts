@@ -49,7 +49,7 @@ export class XapiPoolConnection implements PoolConnection {
     this.#logger = logger;
     redactor.addSecret(settings.credentials.reveal());
     this.#keeper = new SessionKeeper(settings, newClient, clock, logger, redactor);
-    const call = (method: string, args: readonly unknown[], options: Loose<CallOptions>): Promise<unknown> =>
+    const call = (method: string, args: readonly unknown[], options?: Loose<CallOptions>): Promise<unknown> =>
       this.call(method, args, options);
     this.#records = new PoolRecords(call);
     this.#tasks = new PoolTasks(call, clock, settings.callTimeoutMs);
