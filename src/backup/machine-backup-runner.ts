@@ -23,7 +23,7 @@ import {
 import { ActiveRuns } from '../session/active-runs.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
-import { SourceIdentity } from '../session/source-identity.js';
+import { PROVIDER_ID, SourceIdentity } from '../session/source-identity.js';
 import { ProgressMeter } from '../transfer/progress-meter.js';
 import { type HostRecord, type PoolRecord, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
 import { type BackupProgressEvent } from './backup-handler.js';
@@ -37,8 +37,6 @@ import {
 } from './machine-backup-plan.js';
 import { MachineExporter } from './machine-export.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
-
-export const PROVIDER_ID = 'xenserver';
 
 /** One backup as it runs. */
 interface Run {

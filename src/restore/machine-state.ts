@@ -24,6 +24,7 @@ export const PLAIN_FIELDS = [
   'actions_after_shutdown',
   'actions_after_reboot',
   'actions_after_crash',
+  'actions_after_softreboot',
   'PV_bootloader',
   'PV_kernel',
   'PV_ramdisk',

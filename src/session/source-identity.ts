@@ -1,5 +1,8 @@
 import { type ServiceIdentifier } from 'inversify';
 
+/** Id of the provider, recorded in every saveset. */
+export const PROVIDER_ID = 'xenserver';
+
 /** Who works here: the client of the configuration, and the host that the plugin runs in. */
 export interface SourceIdentity {
   /** Name of the client in the host's configuration. */

@@ -1,0 +1,102 @@
+/**
+ * The wiring of the plugin: every binding, on one screen. Two containers: one for the plugin's life (`pluginModule`),
+ * and below it one for each open source (`sourceModule`), whose parts are singletons of that source.
+ *
+ * A host that must not use the `xen-api` package binds another `XapiClientFactory` (see `createPlugin`).
+ */
+import { ContainerModule } from 'inversify';
+import { BackupHandler } from '../backup/backup-handler.js';
+import { MachineBackupRunner } from '../backup/machine-backup-runner.js';
+import { MachineExporter } from '../backup/machine-export.js';
+import { SnapshotKeeper } from '../backup/snapshot-keeper.js';
+import { TemplateBackupHandler } from '../backup/template-backup-handler.js';
+import { VmBackupHandler } from '../backup/vm-backup-handler.js';
+import { InventoryBrowser } from '../browser/inventory-browser.js';
+import { Clock } from '../common/clock.js';
+import { type HostServices } from '../contract/index.js';
+import { PoolCheck } from '../provider/pool-check.js';
+import { Reconciler } from '../provider/reconciler.js';
+import { SourceOpener } from '../provider/source-opener.js';
+import { XenServerProvider } from '../provider/xen-server-provider.js';
+import { XenServerSource } from '../provider/xen-server-source.js';
+import { MachineImporter } from '../restore/machine-importer.js';
+import { MachineRestoreRunner } from '../restore/machine-restore-runner.js';
+import { Overwriter } from '../restore/overwriter.js';
+import { PowerSwitch } from '../restore/power-switch.js';
+import { KindRestoreHandler } from '../restore/restore-handler.js';
+import { RestoreSurvey } from '../restore/restore-survey.js';
+import { StateApplier } from '../restore/state-applier.js';
+import { TemplateRestoreHandler } from '../restore/template-restore-handler.js';
+import { VmRestoreHandler } from '../restore/vm-restore-handler.js';
+import { ActiveRuns } from '../session/active-runs.js';
+import { ConnectionSettings } from '../session/connection-settings.js';
+import { OwnObjects } from '../session/own-objects.js';
+import { PoolConnection } from '../session/pool-connection.js';
+import { RedactedLogger, redactingLogger, Redactor } from '../session/redact.js';
+import { SourceIdentity } from '../session/source-identity.js';
+import { XapiPoolConnection } from '../session/xapi-pool-connection.js';
+import { type XapiClient, XapiClientFactory } from '../xapi/xapi-client.js';
+import { XenApiClient } from '../xapi/xen-api-client.js';
+import { ContainerSourceOpener, HostServicesToken, SourceContainers } from './container-source-opener.js';
+
+/** Lives as long as the plugin is active. */
+export function pluginModule(host: HostServices, clock: Clock, containers: SourceContainers): ContainerModule {
+  return new ContainerModule(({ bind }) => {
+    bind(HostServicesToken).toConstantValue(host);
+    bind(Clock).toConstantValue(clock);
+    bind(SourceContainers).toConstantValue(containers);
+    bind(ActiveRuns).toSelf().inSingletonScope();
+    bind(SourceOpener).to(ContainerSourceOpener).inSingletonScope();
+    bind(XenServerProvider).toSelf().inSingletonScope();
+  });
+}
+
+/** What differs from one open source to the next. */
+export interface SourceParameters {
+  readonly settings: ConnectionSettings;
+  readonly identity: SourceIdentity;
+  /** Replaces the control channel; absent: the one over `xen-api`. */
+  readonly newClient: ((settings: ConnectionSettings) => XapiClientFactory) | undefined;
+}
+
+/** Lives as long as one source is open. */
+export function sourceModule(host: HostServices, { settings, identity, newClient }: SourceParameters): ContainerModule {
+  return new ContainerModule(({ bind }) => {
+    bind(ConnectionSettings).toConstantValue(settings);
+    bind(SourceIdentity).toConstantValue(identity);
+    bind(Redactor).toSelf().inSingletonScope();
+    bind(RedactedLogger)
+      .toDynamicValue((context) =>
+        redactingLogger(host.logger.child({ client: identity.clientName }), context.get(Redactor)),
+      )
+      .inSingletonScope();
+    bind(XapiClientFactory).toConstantValue((newClient ?? overXenApi)(settings));
+    bind(PoolConnection).to(XapiPoolConnection).inSingletonScope();
+    bind(OwnObjects).toSelf().inSingletonScope();
+
+    bind(InventoryBrowser).toSelf().inSingletonScope();
+
+    bind(SnapshotKeeper).toSelf().inSingletonScope();
+    bind(MachineExporter).toSelf().inSingletonScope();
+    bind(MachineBackupRunner).toSelf().inSingletonScope();
+    bind(BackupHandler).to(VmBackupHandler).inSingletonScope();
+    bind(BackupHandler).to(TemplateBackupHandler).inSingletonScope();
+
+    bind(RestoreSurvey).toSelf().inSingletonScope();
+    bind(StateApplier).toSelf().inSingletonScope();
+    bind(MachineImporter).toSelf().inSingletonScope();
+    bind(Overwriter).toSelf().inSingletonScope();
+    bind(PowerSwitch).toSelf().inSingletonScope();
+    bind(MachineRestoreRunner).toSelf().inSingletonScope();
+    bind(KindRestoreHandler).to(VmRestoreHandler).inSingletonScope();
+    bind(KindRestoreHandler).to(TemplateRestoreHandler).inSingletonScope();
+
+    bind(Reconciler).toSelf().inSingletonScope();
+    bind(PoolCheck).toSelf().inSingletonScope();
+    bind(XenServerSource).toSelf().inSingletonScope();
+  });
+}
+
+function overXenApi({ trust, connectTimeoutMs }: ConnectionSettings): XapiClientFactory {
+  return (endpoint): XapiClient => new XenApiClient({ endpoint, trust, connectTimeoutMs });
+}

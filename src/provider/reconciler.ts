@@ -1,0 +1,110 @@
+import { inject, injectable } from 'inversify';
+import { Clock } from '../common/clock.js';
+import { type HostLogger, type ReconcileReport } from '../contract/index.js';
+import { Overwriter } from '../restore/overwriter.js';
+import { JOURNAL_DONE_KEY } from '../restore/machine-state.js';
+import { ActiveRuns } from '../session/active-runs.js';
+import { OwnObjects } from '../session/own-objects.js';
+import { PoolConnection } from '../session/pool-connection.js';
+import { RedactedLogger } from '../session/redact.js';
+import { SourceIdentity } from '../session/source-identity.js';
+import { type Finding, planOverwrites, planRemovals, type ReconcileSituation } from './reconcile-plan.js';
+
+interface Ledger {
+  readonly removed: Finding[];
+  readonly repaired: Finding[];
+  readonly kept: Finding[];
+}
+
+/** Takes away what runs of this host have left behind, and nothing else. */
+@injectable()
+export class Reconciler {
+  readonly #logger: HostLogger;
+
+  constructor(
+    @inject(PoolConnection) private readonly pool: PoolConnection,
+    @inject(OwnObjects) private readonly own: OwnObjects,
+    @inject(Overwriter) private readonly overwriter: Overwriter,
+    @inject(ActiveRuns) private readonly runs: ActiveRuns,
+    @inject(SourceIdentity) private readonly identity: SourceIdentity,
+    @inject(Clock) private readonly clock: Clock,
+    @inject(RedactedLogger) logger: HostLogger,
+  ) {
+    this.#logger = logger.child({ part: 'reconcile' });
+  }
+
+  /** How many objects a run would remove or repair. Changes nothing. */
+  async countLeftovers(signal: AbortSignal): Promise<number> {
+    const situation = await this.#look(signal);
+    const { interrupted, strayKeys, keptRuns } = planOverwrites(situation);
+    const { machines, disks, staleMarks } = planRemovals(situation, keptRuns);
+    return interrupted.length + strayKeys.length + machines.length + disks.length + staleMarks.length;
+  }
+
+  /** What can't be removed now is reported as kept, with the reason; the rest goes on. */
+  async run(signal: AbortSignal): Promise<ReconcileReport> {
+    const ledger: Ledger = { removed: [], repaired: [], kept: [] };
+    const overwrites = planOverwrites(await this.#look(signal));
+    ledger.kept.push(...overwrites.kept);
+    const keptRuns = new Set(overwrites.keptRuns);
+    for (const { overwrite, finding } of overwrites.interrupted) {
+      const isRepaired = await this.#try(ledger, 'repaired', finding, signal, () =>
+        overwrite.isDone ? this.overwriter.finish(overwrite) : this.overwriter.rollBack(overwrite),
+      );
+      if (!isRepaired) keptRuns.add(overwrite.journal.run);
+    }
+    for (const { ref, finding } of overwrites.strayKeys) {
+      await this.#try(ledger, 'repaired', finding, signal, () =>
+        this.pool.call('VM.remove_from_other_config', [ref, JOURNAL_DONE_KEY], { isIdempotent: true }),
+      );
+    }
+    // Only now: an undone overwrite has given its disks free.
+    const removals = planRemovals(await this.#look(signal), keptRuns);
+    ledger.kept.push(...removals.kept);
+    for (const { ref, finding } of removals.machines) {
+      await this.#try(ledger, 'removed', finding, signal, () => this.own.destroyMachine(ref));
+    }
+    for (const { ref, finding } of removals.disks) {
+      await this.#try(ledger, 'removed', finding, signal, () => this.own.destroyDisk(ref));
+    }
+    for (const { ref, finding } of removals.staleMarks) {
+      await this.#try(ledger, 'repaired', finding, signal, () => this.own.unmark('VDI', ref));
+    }
+    return ledger;
+  }
+
+  async #look(signal: AbortSignal): Promise<ReconcileSituation> {
+    const [machines, disks] = await Promise.all([
+      this.pool.allRecords('VM', { signal }),
+      this.pool.allRecords('VDI', { signal }),
+    ]);
+    return {
+      machines,
+      disks,
+      hostId: this.identity.hostId,
+      nowMs: this.clock.nowMs(),
+      isActive: (run) => this.runs.has(run),
+    };
+  }
+
+  async #try(
+    ledger: Ledger,
+    list: 'removed' | 'repaired',
+    finding: Finding,
+    signal: AbortSignal,
+    work: () => Promise<unknown>,
+  ): Promise<boolean> {
+    signal.throwIfAborted();
+    try {
+      await work();
+      ledger[list].push(finding);
+      this.#logger.info(`${list}: ${finding.kind} ${finding.id}`, { name: finding.name, why: finding.why });
+      return true;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : 'unknown';
+      ledger.kept.push({ ...finding, why: `${finding.why}; but it failed: ${reason}` });
+      this.#logger.warn(`kept: ${finding.kind} ${finding.id}`, { name: finding.name, reason });
+      return false;
+    }
+  }
+}

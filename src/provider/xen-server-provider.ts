@@ -1,0 +1,41 @@
+import { inject, injectable } from 'inversify';
+import {
+  type BackupSource,
+  type BackupSourceProvider,
+  type ClientConfig,
+  type JsonSchema,
+  type ProviderCapabilities,
+} from '../contract/index.js';
+import { PROVIDER_ID } from '../session/source-identity.js';
+import { SourceOpener } from './source-opener.js';
+
+export const DISPLAY_NAME = 'Citrix XenServer';
+
+/** Kinds of source that this version saves and restores. */
+export const SUPPORTED_KINDS = ['vm', 'template'] as const;
+
+/** Citrix XenServer and XCP-ng pools. Holds no algorithm. */
+@injectable()
+export class XenServerProvider implements BackupSourceProvider {
+  readonly id = PROVIDER_ID;
+  readonly displayName = DISPLAY_NAME;
+  readonly capabilities: ProviderCapabilities = {
+    kinds: SUPPORTED_KINDS,
+    levels: ['full', 'auto'],
+    consistencies: ['offline', 'crash'],
+    restoreModes: ['new', 'overwrite'],
+    canBrowse: true,
+    canEstimate: true,
+    canReconcile: true,
+  };
+
+  constructor(@inject(SourceOpener) private readonly opener: SourceOpener) {}
+
+  get configSchema(): JsonSchema {
+    return this.opener.configSchema;
+  }
+
+  open(client: ClientConfig, signal?: AbortSignal): Promise<BackupSource> {
+    return this.opener.open(client, signal);
+  }
+}

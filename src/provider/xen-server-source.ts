@@ -1,0 +1,185 @@
+import { inject, injectable, multiInject } from 'inversify';
+import { type Observable } from 'rxjs';
+import { BackupHandler } from '../backup/backup-handler.js';
+import { InventoryBrowser } from '../browser/inventory-browser.js';
+import { Clock } from '../common/clock.js';
+import {
+  type BackupEstimate,
+  type BackupEvent,
+  type BackupReport,
+  type BackupRequest,
+  type BackupSink,
+  type BackupSource,
+  BackupError,
+  type CheckLine,
+  type HostLogger,
+  type Options,
+  type ReconcileReport,
+  type ResolvedSource,
+  type RestoreEvent,
+  type RestoreMedia,
+  type RestorePlan,
+  type RestoreReport,
+  type RestoreRequest,
+  type SavesetRecord,
+  type SourceBrowser,
+} from '../contract/index.js';
+import { KindRestoreHandler } from '../restore/restore-handler.js';
+import { ConnectionSettings } from '../session/connection-settings.js';
+import { PoolConnection } from '../session/pool-connection.js';
+import { RedactedLogger } from '../session/redact.js';
+import { PROVIDER_ID, SourceIdentity } from '../session/source-identity.js';
+import { Operations } from './operations.js';
+import { PoolCheck } from './pool-check.js';
+import { Reconciler } from './reconciler.js';
+
+const PLAIN_HTTP = {
+  code: 'PLAIN_HTTP',
+  message:
+    'Bulk data of this client goes over plain http: data and session references can be read on the network. ' +
+    'Set dataTransport to https, or use the option http=https.',
+};
+
+/** One open client: hands each request to the part that knows, and speaks the contract's language. No algorithm. */
+@injectable()
+export class XenServerSource implements BackupSource {
+  readonly browser: SourceBrowser;
+  readonly #operations: Operations;
+  readonly #logger: HostLogger;
+  #hasWarnedOfHttp = false;
+  #closed: Promise<void> | undefined;
+  #onClosed: () => void = () => undefined;
+
+  constructor(
+    @inject(PoolConnection) private readonly pool: PoolConnection,
+    @inject(InventoryBrowser) browser: SourceBrowser,
+    @multiInject(BackupHandler) private readonly backups: readonly BackupHandler[],
+    @multiInject(KindRestoreHandler) private readonly restores: readonly KindRestoreHandler[],
+    @inject(PoolCheck) private readonly checks: PoolCheck,
+    @inject(Reconciler) private readonly reconciler: Reconciler,
+    @inject(ConnectionSettings) private readonly settings: ConnectionSettings,
+    @inject(SourceIdentity) private readonly identity: SourceIdentity,
+    @inject(Clock) private readonly clock: Clock,
+    @inject(RedactedLogger) logger: HostLogger,
+  ) {
+    this.#operations = new Operations(() => clock.nowMs());
+    this.#logger = logger.child({ part: 'source' });
+    this.browser = {
+      list: (path, query = {}) =>
+        this.#operations.run((signal) => browser.list(path, { ...query, signal }), query.signal),
+    };
+  }
+
+  /** Logs in. Called once, before anything else. */
+  async open(signal?: AbortSignal): Promise<void> {
+    await this.#operations.run((all) => this.pool.open(all), signal);
+    this.#logger.info('Open.', { coordinator: this.pool.coordinatorAddress, members: this.pool.members.length });
+  }
+
+  check(signal?: AbortSignal): Promise<readonly CheckLine[]> {
+    return this.#operations.run((all) => this.checks.run(all), signal);
+  }
+
+  resolve(names: readonly string[], signal?: AbortSignal): Promise<readonly ResolvedSource[]> {
+    return this.#operations.run(async (all) => {
+      const resolved: ResolvedSource[] = [];
+      for (const name of names) resolved.push((await this.#handlerOf(name, all)).source);
+      return resolved;
+    }, signal);
+  }
+
+  estimate(request: BackupRequest): Promise<BackupEstimate> {
+    return this.#operations.run(async (signal) => {
+      const { handler, source } = await this.#handlerOf(request.source, signal);
+      return await handler.estimate(source, { ...request, signal });
+    }, request.signal);
+  }
+
+  backup(request: BackupRequest, sink: BackupSink): Observable<BackupEvent> {
+    return this.#operations.observe<BackupEvent, BackupReport>(async (emit, signal) => {
+      this.#warnOfHttp(request.options, emit);
+      emit({ type: 'phase-entered', phase: 'resolve', atMs: this.clock.nowMs() });
+      const { handler, source } = await this.#handlerOf(request.source, signal);
+      this.#logger.info('Backup begins.', { source: source.path, saveset: request.savesetId });
+      const report = await handler.backup(source, request, sink, emit, signal);
+      const { transferredBytes, elapsedMs } = report;
+      this.#logger.info('Backup done.', { saveset: request.savesetId, transferredBytes, elapsedMs });
+      return report;
+    }, request.signal);
+  }
+
+  /** A full backup has no base that could move, so there is nothing to do; asking again does nothing either. */
+  settle(record: SavesetRecord, outcome: 'stored' | 'discarded'): Promise<void> {
+    return this.#operations.run(() => {
+      this.#logger.info('Saveset settled.', { saveset: record.savesetId, outcome });
+      return Promise.resolve();
+    });
+  }
+
+  planRestore(request: RestoreRequest, record: SavesetRecord): Promise<RestorePlan> {
+    return this.#operations.run(
+      async (signal) => await this.#restorerOf(record).planRestore(request, record, signal),
+      request.signal,
+    );
+  }
+
+  restore(request: RestoreRequest, media: RestoreMedia): Observable<RestoreEvent> {
+    return this.#operations.observe<RestoreEvent, RestoreReport>(async (emit, signal) => {
+      this.#warnOfHttp(request.options, emit);
+      const saveset = media.record.savesetId;
+      this.#logger.info('Restore begins.', { saveset, mode: request.mode });
+      const report = await this.#restorerOf(media.record).restore(request, media, emit, signal);
+      this.#logger.info('Restore done.', { saveset, target: report.targetId, elapsedMs: report.elapsedMs });
+      return report;
+    }, request.signal);
+  }
+
+  reconcile(signal?: AbortSignal): Promise<ReconcileReport> {
+    return this.#operations.run((all) => this.reconciler.run(all), signal);
+  }
+
+  /** Cancels what still runs, waits for its clean-up, logs out. Closing again waits for the same. */
+  close(): Promise<void> {
+    this.#closed ??= this.#operations
+      .close()
+      .then(() => this.pool.close())
+      .finally(() => {
+        this.#onClosed();
+      });
+    return this.#closed;
+  }
+
+  /** Has somebody told once the source is closed. */
+  onClosed(listener: () => void): void {
+    this.#onClosed = listener;
+  }
+
+  async #handlerOf(name: string, signal: AbortSignal): Promise<{ handler: BackupHandler; source: ResolvedSource }> {
+    for (const handler of this.backups) {
+      const source = await handler.resolve(name, signal);
+      if (source !== undefined) return { handler, source };
+    }
+    throw new BackupError('OBJECT_NOT_SUPPORTED', `"${name}" can't be backed up.`, {
+      hint: `This version saves: ${this.backups.map(({ kind }) => kind).join(', ')}.`,
+    });
+  }
+
+  #restorerOf(record: SavesetRecord): KindRestoreHandler {
+    const handler = this.restores.find(({ kind }) => kind === record.source.kind);
+    if (handler !== undefined && record.providerId === PROVIDER_ID) return handler;
+    throw new BackupError('SAVESET_INVALID', `The saveset is of ${record.providerId}/${record.source.kind}.`, {
+      hint: 'It was written by another provider or by a newer version.',
+      context: { saveset: record.savesetId },
+    });
+  }
+
+  #warnOfHttp(
+    options: Options | undefined,
+    emit: (event: { type: 'warning'; code: string; message: string; atMs: number }) => void,
+  ): void {
+    if (this.settings.dataTransport === 'https' || options?.['http'] === 'https' || this.#hasWarnedOfHttp) return;
+    this.#hasWarnedOfHttp = true;
+    this.#logger.warn(PLAIN_HTTP.message, { code: PLAIN_HTTP.code, client: this.identity.clientName });
+    emit({ type: 'warning', ...PLAIN_HTTP, atMs: this.clock.nowMs() });
+  }
+}

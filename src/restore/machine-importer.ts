@@ -1,0 +1,159 @@
+import { inject, injectable } from 'inversify';
+import { disksOf, type Machine } from '../browser/machine.js';
+import { type CleanupStack } from '../common/cleanup-stack.js';
+import { Clock } from '../common/clock.js';
+import { BackupError, isBackupError, type RestoreMedia } from '../contract/index.js';
+import { type MachineDetails } from '../format/machine-details.js';
+import { ConnectionSettings } from '../session/connection-settings.js';
+import { OwnObjects } from '../session/own-objects.js';
+import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
+import { runMark, type RunIdentity } from '../session/run-marks.js';
+import { type ProgressMeter } from '../transfer/progress-meter.js';
+import { verifiedArchive, type VerifiedArchive } from '../transfer/verified-archive.js';
+import { isXapiError } from '../xapi/xapi-error.js';
+import { type RefOf } from '../xapi/xapi-records.js';
+import { editArchive } from './archive-edit.js';
+import { type MachineRestorePlan } from './restore-plan.js';
+import { StateApplier } from './state-applier.js';
+
+/** After a broken import the pool takes away what it had made; it gets a moment before we look ourselves. */
+const POOL_CLEANUP_WAIT_MS = 10_000;
+
+export interface ImportOrder {
+  readonly plan: MachineRestorePlan;
+  readonly run: RunIdentity;
+  /** Name of the machine that the import makes. */
+  readonly name: string;
+  readonly media: RestoreMedia;
+  readonly meter: ProgressMeter;
+  readonly signal: AbortSignal;
+}
+
+/** What an import has made. */
+export interface Imported {
+  readonly machine: Machine;
+  /** From now on the machine stays, whatever becomes of the rest. */
+  readonly keep: () => void;
+}
+
+/** Brings a stored archive into the pool as a machine that carries our marks, checked on the way and afterwards. */
+@injectable()
+export class MachineImporter {
+  constructor(
+    @inject(PoolConnection) private readonly pool: PoolConnection,
+    @inject(OwnObjects) private readonly own: OwnObjects,
+    @inject(StateApplier) private readonly states: StateApplier,
+    @inject(ConnectionSettings) private readonly settings: ConnectionSettings,
+    @inject(Clock) private readonly clock: Clock,
+  ) {}
+
+  /** The removal of all that is made is on `cleanup` until `keep` is called. */
+  async import(order: ImportOrder, cleanup: CleanupStack, onImported: () => void): Promise<Imported> {
+    const made: { ref?: RefOf<'VM'>; disks?: readonly RefOf<'VDI'>[] } = {};
+    const forget = cleanup.add(`imported machine "${order.name}"`, async () => {
+      if (made.ref !== undefined) await this.own.destroyMachine(made.ref, made.disks);
+      await this.own.destroyImported(order.run.runId);
+    });
+    const alive = new AbortController();
+    cleanup.add('lease of the import', () => {
+      alive.abort();
+    });
+    void this.own.keepImportAlive(order.name, order.run, alive.signal);
+    made.ref = await this.#send(order, cleanup);
+    onImported();
+    const machine = await this.states.load(made.ref, order.signal);
+    made.disks = disksOf(machine).map(({ medium }) => medium.ref);
+    assertComplete(machine, order.plan.wish.details);
+    return { machine, keep: forget };
+  }
+
+  async #send(order: ImportOrder, cleanup: CleanupStack): Promise<RefOf<'VM'>> {
+    const { plan, media, meter, signal } = order;
+    const { item } = plan.wish;
+    const opened = await media.openItem(item.name, signal);
+    cleanup.add(`item ${item.name}`, () => opened.stream.destroy());
+    const expected = { expectedBytes: item.bytes, expectedIs: 'exact' as const };
+    meter.start({ item: item.name, title: order.name, ...expected });
+    const archive = verifiedArchive({
+      item: opened,
+      expected: item,
+      editArchive: (records) => {
+        editArchive(records, this.#editOf(order));
+      },
+      signal,
+      clock: this.clock,
+      idleTimeoutMs: this.settings.idleTimeoutMs,
+      onBytes: (bytes) => {
+        meter.add(item.name, bytes);
+      },
+    });
+    cleanup.add('archive', () => archive.stream.destroy());
+    const result = await this.#upload(order, archive, cleanup);
+    await archive.summary;
+    meter.complete(item.name, { bytes: item.bytes, sha256: item.sha256 });
+    return onlyMachine(result);
+  }
+
+  #editOf({ plan, run, name }: ImportOrder): Parameters<typeof editArchive>[1] {
+    const { details } = plan.wish;
+    return {
+      name,
+      mark: runMark(run, 'import', this.clock.nowMs()),
+      details,
+      networkNames: plan.networkNames,
+      ...(plan.target.way === 'revive' ? { machineUuid: details.machine.uuid } : {}),
+    };
+  }
+
+  async #upload(order: ImportOrder, archive: VerifiedArchive, cleanup: CleanupStack): Promise<string> {
+    const { plan, name, signal } = order;
+    const bytes = await archive.bytes;
+    const task = await this.pool.createTask('xen-backup import', name, signal);
+    cleanup.add('task of the import', () => task.release());
+    const query = { sr_id: plan.storage.ref, ...(plan.target.way === 'revive' ? { restore: 'true' } : {}) };
+    const { forceHttps } = plan.wish;
+    try {
+      return await this.pool.upload({ path: '/import', query, body: archive.stream, bytes, task, signal, forceHttps });
+    } catch (error) {
+      archive.stream.destroy();
+      if (!isXapiError(error)) await this.#settled(task);
+      // What stopped our own stream says more than what the pool makes of an archive that breaks off.
+      const { errored } = archive.stream;
+      throw isBackupError(errored) ? errored : error;
+    }
+  }
+
+  async #settled(task: HandlerTask): Promise<void> {
+    const waiting = new AbortController();
+    const over = task.verdict.then(
+      () => undefined,
+      () => undefined,
+    );
+    await Promise.race([over, this.clock.sleep(POOL_CLEANUP_WAIT_MS, waiting.signal).catch(() => undefined)]);
+    waiting.abort();
+  }
+}
+
+/** The result of an import is a set of references in XML-RPC text (facts 4.4). */
+function onlyMachine(result: string): RefOf<'VM'> {
+  const refs = result.match(/OpaqueRef:[0-9a-zA-Z-]+/g) ?? [];
+  const [ref, second] = refs;
+  if (ref !== undefined && second === undefined) return ref as RefOf<'VM'>;
+  throw new BackupError('RESTORE_FAILED', `The pool says that it made ${refs.length} machines of the backup instead of one.`, {
+    hint: 'Look at the log of the pool.',
+  });
+}
+
+/** @throws {BackupError} RESTORE_FAILED when disks or interfaces are missing or of another size. */
+function assertComplete(machine: Machine, details: MachineDetails): void {
+  const found = disksOf(machine).map(({ record, medium }) => `${record.userdevice}: ${medium.record.virtual_size} bytes`);
+  const expected = details.disks.map(({ position, sizeBytes }) => `${position}: ${sizeBytes} bytes`);
+  const foundInterfaces = machine.interfaces.map(({ record }) => `interface ${record.device}`);
+  const expectedInterfaces = details.interfaces.map(({ position }) => `interface ${position}`);
+  const all = { found: [...found, ...foundInterfaces].sort(), expected: [...expected, ...expectedInterfaces].sort() };
+  if (all.found.join() === all.expected.join()) return;
+  throw new BackupError('RESTORE_FAILED', 'The pool has not made all disks and interfaces of the backup.', {
+    hint: 'Look at the log of the pool.',
+    context: all,
+  });
+}

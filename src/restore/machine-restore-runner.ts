@@ -1,0 +1,226 @@
+import { randomUUID } from 'node:crypto';
+import { inject, injectable } from 'inversify';
+import { disksOf } from '../browser/machine.js';
+import { type CleanupFailure, CleanupStack } from '../common/cleanup-stack.js';
+import { Clock } from '../common/clock.js';
+import {
+  type HostLogger,
+  type RestoreMedia,
+  type RestorePhase,
+  type RestorePlan,
+  type RestoreReport,
+  type RestoreRequest,
+  type SavesetRecord,
+} from '../contract/index.js';
+import { ActiveRuns } from '../session/active-runs.js';
+import { OwnObjects } from '../session/own-objects.js';
+import { RedactedLogger } from '../session/redact.js';
+import { type RunIdentity, temporaryName } from '../session/run-marks.js';
+import { SourceIdentity } from '../session/source-identity.js';
+import { ProgressMeter } from '../transfer/progress-meter.js';
+import { type RefOf } from '../xapi/xapi-records.js';
+import { type Imported, MachineImporter } from './machine-importer.js';
+import { machineState } from './machine-state.js';
+import { Overwriter } from './overwriter.js';
+import { PowerSwitch } from './power-switch.js';
+import { type RestoreProgressEvent } from './restore-handler.js';
+import { parseRestoreRequest } from './restore-options.js';
+import { type ExistingMachine, type MachineRestorePlan, toContractPlan } from './restore-plan.js';
+import { RestoreSurvey } from './restore-survey.js';
+import { StateApplier } from './state-applier.js';
+import { interfaceSteps } from './state-steps.js';
+import { wantedInterfaces, wantedState } from './wanted-state.js';
+
+/** One restore as it runs. */
+interface Run {
+  readonly identity: RunIdentity;
+  readonly media: RestoreMedia;
+  readonly cleanup: CleanupStack;
+  readonly signal: AbortSignal;
+  readonly meter: ProgressMeter;
+  readonly warnings: { code: string; message: string }[];
+  readonly enter: (phase: RestorePhase) => void;
+  readonly warn: (code: string, message: string) => void;
+}
+
+/** What exists now. */
+interface Restored {
+  readonly ref: RefOf<'VM'>;
+  readonly uuid: string;
+}
+
+/** The story of a machine's restore: plan, import, verify, then as a machine of its own or into the existing one. */
+@injectable()
+export class MachineRestoreRunner {
+  readonly #logger: HostLogger;
+
+  constructor(
+    @inject(RestoreSurvey) private readonly survey: RestoreSurvey,
+    @inject(MachineImporter) private readonly importer: MachineImporter,
+    @inject(Overwriter) private readonly overwriter: Overwriter,
+    @inject(StateApplier) private readonly states: StateApplier,
+    @inject(PowerSwitch) private readonly power: PowerSwitch,
+    @inject(OwnObjects) private readonly own: OwnObjects,
+    @inject(ActiveRuns) private readonly runs: ActiveRuns,
+    @inject(SourceIdentity) private readonly identity: SourceIdentity,
+    @inject(Clock) private readonly clock: Clock,
+    @inject(RedactedLogger) logger: HostLogger,
+  ) {
+    this.#logger = logger.child({ part: 'restore' });
+  }
+
+  async planRestore(request: RestoreRequest, record: SavesetRecord, signal?: AbortSignal): Promise<RestorePlan> {
+    return toContractPlan(await this.survey.plan(parseRestoreRequest(request, record), signal));
+  }
+
+  async restore(
+    request: RestoreRequest,
+    media: RestoreMedia,
+    emit: (event: RestoreProgressEvent) => void,
+    signal: AbortSignal,
+  ): Promise<RestoreReport> {
+    const run = this.#begin(media, emit, signal);
+    const leave = this.runs.enter(run.identity.runId);
+    try {
+      run.enter('plan');
+      const wish = parseRestoreRequest(request, media.record);
+      run.enter('check');
+      const plan = await this.survey.plan(wish, signal);
+      for (const { code, message } of plan.warnings) run.warn(code, message);
+      const restored = await this.#bring(run, plan);
+      const isRunning = wish.startAfter && (await this.#start(run, plan, restored));
+      // What is left on the stack are streams, tasks and leases: the result stands.
+      run.enter('release');
+      this.#report(run, await run.cleanup.run());
+      return {
+        targetId: restored.uuid,
+        targetName: wish.name,
+        mode: wish.mode,
+        isRunning,
+        transferredBytes: run.meter.transferredBytes,
+        elapsedMs: this.clock.nowMs() - run.identity.startedAtMs,
+        warnings: run.warnings,
+      };
+    } catch (error) {
+      this.#report(run, await run.cleanup.run());
+      throw error;
+    } finally {
+      leave();
+    }
+  }
+
+  #begin(media: RestoreMedia, emit: (event: RestoreProgressEvent) => void, signal: AbortSignal): Run {
+    const warnings: Run['warnings'] = [];
+    const startedAtMs = this.clock.nowMs();
+    return {
+      identity: { runId: `restore-${randomUUID()}`, hostId: this.identity.hostId, startedAtMs },
+      media,
+      cleanup: new CleanupStack(),
+      signal,
+      meter: new ProgressMeter({ emit, clock: this.clock }),
+      warnings,
+      enter: (phase) => {
+        emit({ type: 'phase-entered', phase, atMs: this.clock.nowMs() });
+      },
+      warn: (code, message) => {
+        warnings.push({ code, message });
+        this.#logger.warn(message, { code, saveset: media.record.savesetId });
+        emit({ type: 'warning', code, message, atMs: this.clock.nowMs() });
+      },
+    };
+  }
+
+  async #bring(run: Run, plan: MachineRestorePlan): Promise<Restored> {
+    run.enter('import');
+    const { identity, media, meter, signal, cleanup } = run;
+    const { name } = plan.wish;
+    const { existing } = plan.target;
+    const importName = existing === undefined ? name : temporaryName(identity.runId, name);
+    const order = { plan, run: identity, name: importName, media, meter, signal };
+    const imported = await this.importer.import(order, cleanup, () => {
+      run.enter('verify');
+    });
+    return existing === undefined ? await this.#complete(run, plan, imported) : await this.#moveInto(run, plan, imported, existing);
+  }
+
+  /** The imported machine is what was asked for: it gets its interfaces right and loses our marks. */
+  async #complete(run: Run, plan: MachineRestorePlan, { machine, keep }: Imported): Promise<Restored> {
+    run.enter('configure');
+    const { signal } = run;
+    const steps = interfaceSteps(machineState(machine).interfaces, wantedInterfaces(machine, plan));
+    await this.states.apply(machine, steps, signal);
+    const { blocked_operations: blocked } = plan.wish.details.machine.keptFields;
+    if (Object.keys(blocked).length > 0) {
+      await this.states.apply(machine, [{ action: 'call', method: 'VM.set_blocked_operations', args: [blocked] }], signal);
+    }
+    signal.throwIfAborted();
+    // The machine last: until then it says whose it is, and takes its disks with it if we die here.
+    for (const { medium } of disksOf(machine)) await this.own.unmark('VDI', medium.ref);
+    await this.own.unmark('VM', machine.ref);
+    keep();
+    return { ref: machine.ref, uuid: machine.record.uuid };
+  }
+
+  async #moveInto(run: Run, plan: MachineRestorePlan, { machine, keep }: Imported, { ref }: ExistingMachine): Promise<Restored> {
+    const { identity, signal, cleanup } = run;
+    const forgetStop = await this.#stop(run, plan, ref);
+    run.enter('swap');
+    const order = {
+      existing: ref,
+      imported: machine,
+      wanted: wantedState(machine, plan),
+      run: identity,
+      onSwapped: () => {
+        run.enter('configure');
+      },
+      signal,
+    };
+    const done = await this.overwriter.overwrite(order, cleanup);
+    forgetStop();
+    keep();
+    if (done.left.length > 0) {
+      run.warn('FIELDS_NOT_TAKEN', `The pool keeps these fields in its own way: ${done.left.join(', ')}.`);
+    }
+    try {
+      await this.overwriter.finish(done);
+    } catch (cause) {
+      this.#report(run, [{ what: 'old data of the overwritten machine', cause }]);
+    }
+    return { ref, uuid: done.journal.machine };
+  }
+
+  /** Stops the machine if it runs; until the returned function is called, a failure starts it again. */
+  async #stop(run: Run, { wish }: MachineRestorePlan, ref: RefOf<'VM'>): Promise<() => void> {
+    const { record } = await this.states.load(ref, run.signal);
+    if (record.power_state === 'Halted' || wish.stop === undefined) return () => undefined;
+    const forget = run.cleanup.add(`stop of "${record.name_label}"`, () => this.power.start(ref));
+    await this.power.stop(ref, wish.stop, run.signal);
+    return forget;
+  }
+
+  /** Data that has been restored and checked is not thrown away because a host has no memory left. */
+  async #start(run: Run, plan: MachineRestorePlan, { ref }: Restored): Promise<boolean> {
+    run.enter('start');
+    if (plan.hasRunningDouble) {
+      run.warn('NOT_STARTED', 'It was not started: a machine that runs has one of its MAC addresses.');
+      return false;
+    }
+    try {
+      await this.power.start(ref);
+      return true;
+    } catch (error) {
+      run.warn('NOT_STARTED', `It was restored but does not start: ${reasonOf(error)}`);
+      return false;
+    }
+  }
+
+  #report({ warn }: Run, failures: readonly CleanupFailure[]): void {
+    for (const { what, cause } of failures) {
+      warn('LEFTOVER', `The ${what} could not be released: ${reasonOf(cause)} A later reconcile takes care of it.`);
+    }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'unknown';
+}

@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { BackupError, type RestoreRequest, type SavesetItem, type SavesetRecord } from '../contract/index.js';
+import { type MachineDetails, machineDetailsSchema } from '../format/machine-details.js';
+
+const optionsSchema = z.strictObject({
+  /** MAC addresses of the backup, or new ones. Default: `keep` with overwrite, `generate` without. */
+  mac: z.enum(['keep', 'generate']).optional(),
+  /** What to do with a machine that runs and is to be overwritten. Default: refuse. */
+  stop: z.enum(['clean', 'hard']).optional(),
+  /** `https`: the data of this task goes over https whatever the client's setting says. */
+  http: z.literal('https').optional(),
+});
+
+/** A restore request that makes sense in itself, with defaults filled in and the record understood. */
+export interface RestoreWish {
+  readonly mode: 'new' | 'overwrite';
+  /** Name of the new machine, or the saved name. */
+  readonly name: string;
+  readonly storage: string | undefined;
+  readonly startAfter: boolean;
+  readonly macs: 'keep' | 'generate';
+  readonly stop: 'clean' | 'hard' | undefined;
+  readonly forceHttps: boolean;
+  readonly details: MachineDetails;
+  readonly item: SavesetItem;
+  readonly savesetId: string;
+}
+
+/**
+ * Checks all of a request that can be checked without the pool.
+ * @throws {BackupError} REQUEST_INVALID, TARGET_NAME_REQUIRED, SAVESET_INVALID.
+ */
+export function parseRestoreRequest(request: RestoreRequest, record: SavesetRecord): RestoreWish {
+  const parsed = optionsSchema.safeParse(request.options ?? {});
+  if (!parsed.success) {
+    throw new BackupError('REQUEST_INVALID', `The options are not valid: ${z.prettifyError(parsed.error)}`, {
+      hint: 'Restores know the options mac=keep|generate, stop=clean|hard and http=https.',
+    });
+  }
+  const details = parseDetails(record);
+  const { mac, stop, http } = parsed.data;
+  if (request.startAfter === true && details.machine.isTemplate) {
+    throw new BackupError('REQUEST_INVALID', 'A template is never started.', { hint: 'Restore it without a start.' });
+  }
+  if (stop !== undefined && request.mode === 'new') {
+    throw new BackupError('REQUEST_INVALID', 'The option stop belongs to mode overwrite.', {
+      hint: 'A restore as a new machine stops nothing.',
+    });
+  }
+  return {
+    mode: request.mode,
+    name: targetName(request, details),
+    storage: request.storage,
+    startAfter: request.startAfter ?? false,
+    macs: mac ?? (request.mode === 'overwrite' ? 'keep' : 'generate'),
+    stop,
+    forceHttps: http === 'https',
+    details,
+    item: archiveItem(record),
+    savesetId: record.savesetId,
+  };
+}
+
+function targetName({ mode, name }: RestoreRequest, { machine }: MachineDetails): string {
+  if (mode === 'new') {
+    if (name !== undefined && name.trim() !== '') return name;
+    throw new BackupError('TARGET_NAME_REQUIRED', 'A restore as a new machine needs a name for it.', {
+      hint: 'Give a name that no machine of the pool has.',
+    });
+  }
+  if (name !== undefined && name !== machine.name) {
+    throw new BackupError(
+      'REQUEST_INVALID',
+      `Overwriting "${machine.name}" and calling it "${name}" contradict each other.`,
+      { hint: `Overwrite without a name, or restore as a new machine called "${name}".` },
+    );
+  }
+  return machine.name;
+}
+
+function parseDetails(record: SavesetRecord): MachineDetails {
+  const parsed = machineDetailsSchema.safeParse(record.details);
+  if (parsed.success) return parsed.data;
+  throw new BackupError('SAVESET_INVALID', `The saveset does not say what its machine was: ${z.prettifyError(parsed.error)}`, {
+    hint: 'The record is damaged, or was written by another provider or a newer version.',
+    context: { saveset: record.savesetId },
+  });
+}
+
+function archiveItem(record: SavesetRecord): SavesetItem {
+  const archives = record.items.filter(({ kind }) => kind === 'machine-archive');
+  const [item, second] = archives;
+  if (item !== undefined && second === undefined) return item;
+  throw new BackupError('SAVESET_INVALID', `The saveset has ${archives.length} machine archives; it must have one.`, {
+    hint: 'The record is damaged, or was written by a newer version.',
+    context: { saveset: record.savesetId },
+  });
+}
