@@ -4,7 +4,7 @@ import { blockChecksums } from '../../../src/simulator/content/block-checksums.j
 
 describe('BlockChecksums', () => {
   describe('of', () => {
-    it('gives XAPI\'s spelling of XXH64 and SHA-1', async () => {
+    it("gives XAPI's spelling of XXH64 and SHA-1", async () => {
       const checksums = await blockChecksums();
       expect(checksums.of('xxhash', Buffer.alloc(0))).to.equal('EF46DB3751D8E999');
       expect(checksums.of('xxhash', Buffer.from('abc'))).to.equal('44BC2CF5AD770999');

@@ -62,7 +62,10 @@ describe('DiskContent', () => {
     it('takes no memory and no time for a large disk', () => {
       const before = process.memoryUsage().rss;
       const disk = createDiskContent(40 * GIB, { kind: 'random' });
-      disk.snapshot().snapshot().read(39 * GIB, MIB);
+      disk
+        .snapshot()
+        .snapshot()
+        .read(39 * GIB, MIB);
       expect(disk.allocatedBytes).to.equal(40 * GIB);
       expect(process.memoryUsage().rss - before).to.be.lessThan(100 * MIB);
     });
@@ -93,7 +96,9 @@ describe('DiskContent', () => {
 
   describe('write', () => {
     it('gives back what was written, as an array of bytes would', () => {
-      const writes = fc.array(fc.tuple(fc.nat(400_000), fc.uint8Array({ minLength: 1, maxLength: 90_000 })), { maxLength: 6 });
+      const writes = fc.array(fc.tuple(fc.nat(400_000), fc.uint8Array({ minLength: 1, maxLength: 90_000 })), {
+        maxLength: 6,
+      });
       fc.assert(
         fc.property(writes, fc.boolean(), (list, isRandom) => {
           const size = 500_224;
@@ -137,7 +142,11 @@ describe('DiskContent', () => {
 
     it('refuses to write past the end', () => {
       const disk = createDiskContent(MIB);
-      expect(() => { disk.write(MIB - 2, Buffer.from('abc')); }).to.throw(SimulatedFailure).with.property('code', 'VDI_IO_ERROR');
+      expect(() => {
+        disk.write(MIB - 2, Buffer.from('abc'));
+      })
+        .to.throw(SimulatedFailure)
+        .with.property('code', 'VDI_IO_ERROR');
     });
   });
 
@@ -173,7 +182,9 @@ describe('DiskContent', () => {
       disk.resize(MIB);
       expect(disk.isZero(100_352, MIB - 100_352)).to.equal(true);
       expect(disk.isZero(0, 512)).to.equal(false);
-      expect(() => { disk.resize(MIB - 1); }).to.throw(SimulatedFailure);
+      expect(() => {
+        disk.resize(MIB - 1);
+      }).to.throw(SimulatedFailure);
     });
   });
 });

@@ -76,9 +76,17 @@ describe('writeOvaXml', () => {
 
 describe('readOvaXml', () => {
   it('reads fields by their type and drops unknown ones', () => {
-    const text = captured('vm').replace('<member><name>user_version</name>', '<member><name>nonsense</name><value>1</value></member>$&');
+    const text = captured('vm').replace(
+      '<member><name>user_version</name>',
+      '<member><name>nonsense</name><value>1</value></member>$&',
+    );
     const [vm] = readOvaXml(text, new Datamodel('8.3')).objects;
-    expect(vm?.record).to.deep.include({ memory_static_max: 1_073_741_824, is_a_template: false, VCPUs_params: {}, HVM_shadow_multiplier: 1 });
+    expect(vm?.record).to.deep.include({
+      memory_static_max: 1_073_741_824,
+      is_a_template: false,
+      VCPUs_params: {},
+      HVM_shadow_multiplier: 1,
+    });
     expect(vm?.record).not.to.have.property('nonsense');
     expect(vm?.present.has('nonsense')).to.equal(true);
   });

@@ -30,7 +30,12 @@ describe('tar header', () => {
     it('reads its own kind back', () => {
       const block = Buffer.alloc(TAR_BLOCK_BYTES);
       writeTarHeader(block, 0, { name: 'Ref:3/00000001', sizeBytes: 1_048_576, mtimeSeconds: 7 });
-      expect(readTarHeader(block)).to.deep.equal({ name: 'Ref:3/00000001', sizeBytes: 1_048_576, mtimeSeconds: 7, type: '0' });
+      expect(readTarHeader(block)).to.deep.equal({
+        name: 'Ref:3/00000001',
+        sizeBytes: 1_048_576,
+        mtimeSeconds: 7,
+        type: '0',
+      });
     });
 
     it('reads ustar with a prefix, and GNU numbers in binary', () => {

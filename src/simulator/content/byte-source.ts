@@ -19,7 +19,9 @@ export interface ByteSource {
 export const ZERO_NAME = 'z';
 
 export const ZERO_SOURCE: ByteSource = {
-  fill: (target) => { target.fill(0); },
+  fill: (target) => {
+    target.fill(0);
+  },
   isKnownZero: () => true,
   nameOf: () => ZERO_NAME,
   allocatedBytes: () => 0,

@@ -54,7 +54,7 @@ export class DiskContent {
   /** Fills all of `target`; the way to read without allocating. */
   readInto(target: Buffer, offset: number): void {
     const end = offset + target.length;
-    for (let from = offset; from < end; ) {
+    for (let from = offset; from < end;) {
       const unit = this.#units.get(Math.floor(from / UNIT_BYTES));
       const to = unit === undefined ? this.#endOfUnwritten(from, end) : Math.min(end, nextUnit(from));
       const piece = target.subarray(from - offset, to - offset);
@@ -71,7 +71,7 @@ export class DiskContent {
       throw new SimulatedFailure('VDI_IO_ERROR', ['Device I/O errors']);
     }
     this.#unshare();
-    for (let done = 0; done < data.length; ) {
+    for (let done = 0; done < data.length;) {
       const position = offset + done;
       const take = Math.min(nextUnit(position) - position, data.length - done);
       this.#writeUnit(Math.floor(position / UNIT_BYTES), position % UNIT_BYTES, data.subarray(done, done + take));
@@ -95,7 +95,7 @@ export class DiskContent {
   /** True when all these bytes are zero without looking at any; false means that one has to look. */
   isKnownZero(offset: number, length: number): boolean {
     const end = offset + length;
-    for (let from = offset; from < end; ) {
+    for (let from = offset; from < end;) {
       const unit = this.#units.get(Math.floor(from / UNIT_BYTES));
       const to = unit === undefined ? this.#endOfUnwritten(from, end) : Math.min(end, nextUnit(from));
       if (unit === undefined ? !this.#isBaseZero(from, to) : unit.name !== ZERO_NAME) return false;
@@ -111,7 +111,7 @@ export class DiskContent {
   nameOf(offset: number, length: number): string {
     const end = offset + length;
     const pieces: { from: number; to: number; source: ByteSource | undefined; name: string }[] = [];
-    for (let from = offset; from < end; ) {
+    for (let from = offset; from < end;) {
       const unit = this.#units.get(Math.floor(from / UNIT_BYTES));
       const to = unit === undefined ? this.#endOfUnwritten(from, end) : Math.min(end, nextUnit(from));
       const isPlain = unit === undefined ? to <= this.#baseBytes : unit.data === undefined;
@@ -125,7 +125,9 @@ export class DiskContent {
       source === undefined ? `${name}/${from % UNIT_BYTES}+${to - from}` : source.nameOf(from, to - from),
     );
     if (names.every((name) => name === ZERO_NAME)) return ZERO_NAME;
-    return pieces.length === 1 ? (names[0] ?? ZERO_NAME) : pieces.map(({ to }, i) => `${names[i] ?? ''}<${to - offset}`).join('|');
+    return pieces.length === 1
+      ? (names[0] ?? ZERO_NAME)
+      : pieces.map(({ to }, i) => `${names[i] ?? ''}<${to - offset}`).join('|');
   }
 
   /** The disk as it is now; writing to either does not change the other. */

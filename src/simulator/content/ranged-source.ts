@@ -111,7 +111,7 @@ export class SparseSource implements ByteSource {
 
   #eachRun(offset: number, length: number, visit: (from: number, to: number, isFilled: boolean) => void): void {
     const end = offset + length;
-    for (let from = offset; from < end; ) {
+    for (let from = offset; from < end;) {
       const mebibyte = Math.floor(from / MIB);
       const to = Math.min(end, (mebibyte + 1) * MIB);
       visit(from, to, this.#isFilled(mebibyte));

@@ -76,7 +76,9 @@ export class TextSource implements ByteSource {
 
   /** The changing digits first, so that a {@link probe} tells pages and seeds apart. */
   #stampOf(page: number): string {
-    const digits = scramble(page ^ this.#seed).toString(16).padStart(8, '0');
+    const digits = scramble(page ^ this.#seed)
+      .toString(16)
+      .padStart(8, '0');
     return `${digits} page ${page.toString(16).padStart(9, '0')} \n`;
   }
 }

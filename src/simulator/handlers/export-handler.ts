@@ -69,9 +69,18 @@ async function send(exchange: Exchange, vm: string, task: string, sink: ByteSink
   const table = collectExport(store, scope, exportIdsOf(pool));
   const version = archiveVersion(pool.datamodel, store.get('host', exchange.host));
   const ovaXml = writeOvaXml(store, pool.datamodel, table, version, detail);
-  const disks = disksOf(store, vm, table, preservePowerState).map(({ id, vdi }) => ({ id, vdi, content: contentOf(pool, vdi) }));
+  const disks = disksOf(store, vm, table, preservePowerState).map(({ id, vdi }) => ({
+    id,
+    vdi,
+    content: contentOf(pool, vdi),
+  }));
   const settings = dataPathSettings(pool);
-  const detach = holdDisks(pool, exchange.host, disks.map(({ vdi }) => vdi), 'RO');
+  const detach = holdDisks(
+    pool,
+    exchange.host,
+    disks.map(({ vdi }) => vdi),
+    'RO',
+  );
   try {
     await writeXva(
       { ovaXml, disks, checksum: format.checksum },

@@ -32,10 +32,7 @@ export async function handleExportMetadata(exchange: Exchange): Promise<void> {
     await exchange.writeHead(exportHead(task, archive.length));
     await exchange.write(archive);
   };
-  await scope.vms.reduce(
-    (work, vm) => () => withOperation(pool, task, 'VM', vm, 'metadata_export', work),
-    send,
-  )();
+  await scope.vms.reduce((work, vm) => () => withOperation(pool, task, 'VM', vm, 'metadata_export', work), send)();
   pool.tasks.succeed(task, '');
 }
 
@@ -44,7 +41,7 @@ function allVms(pool: SimulatedPool, withControlDomains: boolean): readonly stri
   const refs = pool.store
     .all('VM')
     .filter(([, vm]) => {
-      const hasMark = flagOf(vm, 'is_a_template') && mapOf(vm, 'other_config')['default_template'] === 'true';
+      const hasMark = flagOf(vm, 'is_a_template') && mapOf(vm, 'other_config').default_template === 'true';
       return !flagOf(vm, 'is_default_template') && !hasMark && (withControlDomains || !flagOf(vm, 'is_control_domain'));
     })
     .map(([ref]) => ref);

@@ -31,7 +31,8 @@ export async function handleExportRawVdi(exchange: Exchange): Promise<void> {
   pool.tasks.succeed(task, '');
 }
 
-function exportedVdi(pool: SimulatedPool, name: string | null): string {
+/** The reference of the disk that a query names, by reference or uuid. */
+export function exportedVdi(pool: SimulatedPool, name: string | null): string {
   if (name === null) throw new SimulatedFailure('INTERNAL_ERROR', ['Not_found']);
   return pool.store.has('VDI', name) ? name : pool.store.refByUuid('VDI', name);
 }

@@ -45,7 +45,9 @@ export async function handleImportMetadata(exchange: Exchange): Promise<void> {
   const task = exchange.adoptTask('VM.metadata_import');
   await exchange.writeHead(importHead(task));
   const prefix = 'vdi:';
-  const vdiMap = new Map([...query].filter(([key]) => key.startsWith(prefix)).map(([key, value]) => [key.slice(prefix.length), value]));
+  const vdiMap = new Map(
+    [...query].filter(([key]) => key.startsWith(prefix)).map(([key, value]) => [key.slice(prefix.length), value]),
+  );
   await importBody(exchange, task, {
     kind: 'metadata',
     dryRun: query.get('dry_run') === 'true',
@@ -111,6 +113,13 @@ function roomIn(pool: SimulatedPool, sr: string): number {
 function untilHungUp({ hungUp }: Exchange): Promise<void> {
   return new Promise((resolve) => {
     if (hungUp.aborted) resolve();
-    else hungUp.addEventListener('abort', () => { resolve(); }, { once: true });
+    else
+      hungUp.addEventListener(
+        'abort',
+        () => {
+          resolve();
+        },
+        { once: true },
+      );
   });
 }

@@ -34,7 +34,7 @@ export class ByteReader {
 
   /** Passes over bytes. Throws IMPORT_ERROR_PREMATURE_EOF. */
   async skip(length: number): Promise<void> {
-    for (let left = length; left > 0; ) {
+    for (let left = length; left > 0;) {
       if (!(await this.#more())) throw new SimulatedFailure('IMPORT_ERROR_PREMATURE_EOF');
       const take = Math.min(left, this.#rest.length);
       this.#rest = this.#rest.subarray(take);

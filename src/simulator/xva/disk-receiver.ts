@@ -36,7 +36,12 @@ export async function receiveDisks(
   options: ReceiveOptions,
 ): Promise<void> {
   const checksums = await blockChecksums();
-  const receiver = new DiskReceiver(members, checksums, options, disks.reduce((sum, disk) => sum + disk.sizeBytes, 0));
+  const receiver = new DiskReceiver(
+    members,
+    checksums,
+    options,
+    disks.reduce((sum, disk) => sum + disk.sizeBytes, 0),
+  );
   for (const disk of [...disks].sort((a, b) => (a.id < b.id ? -1 : 1))) await receiver.receive(disk);
 }
 
@@ -60,7 +65,7 @@ class DiskReceiver {
 
   async receive(disk: ReceivedDisk): Promise<void> {
     let lastSuffix = '-1';
-    for (let offset = 0; offset < disk.sizeBytes; ) {
+    for (let offset = 0; offset < disk.sizeBytes;) {
       const header = await this.#members.next();
       this.#firstLength ??= header.sizeBytes;
       const suffix = suffixOf(header.name, disk.id);

@@ -81,7 +81,8 @@ export function collectExport(store: RecordStore, scope: ExportScope, ids: Expor
     if (!scope.excludedDevices.includes('vtpm')) for (const vtpm of setOf(vm, 'VTPMs')) add(vtpm);
     if (withSnapshots) for (const snapshot of setOf(vm, 'snapshots')) addVm(snapshot, false);
     const isSuspended = textOf(vm, 'power_state') === 'Suspended';
-    if (scope.preservePowerState && isSuspended && store.has('VDI', textOf(vm, 'suspend_VDI'))) addVdi(textOf(vm, 'suspend_VDI'));
+    if (scope.preservePowerState && isSuspended && store.has('VDI', textOf(vm, 'suspend_VDI')))
+      addVdi(textOf(vm, 'suspend_VDI'));
     if (scope.withVmMetrics) add(textOf(vm, 'metrics'));
     add(textOf(vm, 'guest_metrics'));
     add(textOf(vm, 'resident_on'));
@@ -100,7 +101,12 @@ export interface ExportedDisk {
 }
 
 /** The disks of a VM whose bytes go along, sorted as text by their folder (`Ref:10` before `Ref:9`). CDs and ISOs stay. */
-export function disksOf(store: RecordStore, vm: string, table: ExportTable, preservePowerState: boolean): readonly ExportedDisk[] {
+export function disksOf(
+  store: RecordStore,
+  vm: string,
+  table: ExportTable,
+  preservePowerState: boolean,
+): readonly ExportedDisk[] {
   const record = store.get('VM', vm);
   const vdis = setOf(record, 'VBDs')
     .map((vbd) => store.get('VBD', vbd))

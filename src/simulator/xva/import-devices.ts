@@ -4,6 +4,7 @@ import { flagOf, mapOf, NULL_REF, setOf, textOf, type WireValue, type XapiRecord
 import { archived, dummyRef, type ImportState, isDryRun, lookUp } from './import-state.js';
 import { importError } from './archive-reader.js';
 import { type ArchiveObject } from './ova-reader.js';
+import { without } from './without.js';
 
 /** Kept only for a VM whose host is in the pool: the rest of the archive's host record means nothing here. */
 export function importHost(state: ImportState, object: ArchiveObject): void {
@@ -11,7 +12,7 @@ export function importHost(state: ImportState, object: ArchiveObject): void {
 }
 
 export function importGuestMetrics(state: ImportState, object: ArchiveObject): void {
-  const { uuid: _uuid, ...kept } = object.record;
+  const kept = without(object.record, 'uuid');
   const ref = isDryRun(state) ? dummyRef(state) : state.pool.store.create('VM_guest_metrics', kept);
   state.table.set(object.id, ref);
 }
@@ -26,8 +27,8 @@ export function importNetwork(state: ImportState, object: ArchiveObject): void {
     state.table.set(object.id, found ?? dummyRef(state));
     return;
   }
-  const { uuid: _uuid, ...kept } = object.record;
-  const { import_task: _task, ...config } = mapOf(object.record, 'other_config');
+  const kept = without(object.record, 'uuid');
+  const config = without(mapOf(object.record, 'other_config'), 'import_task');
   const used = new Set(store.all('network').map(([, record]) => textOf(record, 'bridge')));
   let number = 0;
   while (used.has(`xapi${number}`)) number += 1;
@@ -77,7 +78,7 @@ export function importVif(state: ImportState, object: ArchiveObject): void {
   const vm = lookUp(state, textOf(record, 'VM'));
   const network = lookUp(state, textOf(record, 'network'));
   const owner = state.pool.store.find('VM', vm);
-  const seed = owner === undefined ? undefined : mapOf(owner, 'other_config')['mac_seed'];
+  const seed = owner === undefined ? undefined : mapOf(owner, 'other_config').mac_seed;
   const mac = state.settings.restore ? textOf(record, 'MAC') : '';
   const isRunning = owner !== undefined && textOf(owner, 'power_state') !== 'Halted';
   create(state, 'VIF', object, {
@@ -120,7 +121,8 @@ export function importGpuObject(state: ImportState, object: ArchiveObject): void
     return;
   }
   const key = cls === 'VGPU_type' ? textOf(record, 'identifier') : setOf(record, 'GPU_types').join();
-  const keyOf = (other: XapiRecord): string => cls === 'VGPU_type' ? textOf(other, 'identifier') : setOf(other, 'GPU_types').join();
+  const keyOf = (other: XapiRecord): string =>
+    cls === 'VGPU_type' ? textOf(other, 'identifier') : setOf(other, 'GPU_types').join();
   const found = state.pool.store.all(cls).find(([, other]) => keyOf(other) === key)?.[0];
   if (found === undefined) create(state, cls, object, { VGPUs: [], PGPUs: [] });
   else state.table.set(object.id, found);
@@ -133,7 +135,12 @@ function reuse(state: ImportState, cls: string, object: ArchiveObject): boolean 
   return found !== undefined;
 }
 
-function create(state: ImportState, cls: string, object: ArchiveObject, fields: Readonly<Record<string, WireValue>>): void {
+function create(
+  state: ImportState,
+  cls: string,
+  object: ArchiveObject,
+  fields: Readonly<Record<string, WireValue>>,
+): void {
   if (isDryRun(state)) {
     state.table.set(object.id, dummyRef(state));
     return;

@@ -2,6 +2,7 @@ import { SimulatedFailure } from '../simulated-failure.js';
 import { flagOf, mapOf, NULL_REF, numberOf, textOf, type WireValue, type XapiRecord } from '../wire/wire-value.js';
 import { dummyRef, type ImportState, isDryRun, lookUp } from './import-state.js';
 import { type ArchiveObject } from './ova-reader.js';
+import { without } from './without.js';
 
 const DEVICE_MODEL = 'qemu-upstream-compat';
 const GENERATION_IDS_WITHOUT_MEANING = new Set(['', '0:0']);
@@ -70,7 +71,9 @@ function newVmFields(state: ImportState, object: ArchiveObject, isClean: boolean
     ...(settings.restore && uuid !== undefined ? { uuid } : {}),
     other_config: otherConfigOf(state, record, isClean),
     is_default_template: false,
-    generation_id: isTemplate ? textOf(record, 'generation_id') : freshGenerationId(state, textOf(record, 'generation_id')),
+    generation_id: isTemplate
+      ? textOf(record, 'generation_id')
+      : freshGenerationId(state, textOf(record, 'generation_id')),
     ...(object.present.has('has_vendor_device') ? {} : { has_vendor_device: false }),
     platform: platformOf(record, domainType, isTemplate),
     domain_type: domainType,
@@ -114,7 +117,7 @@ function newVmFields(state: ImportState, object: ArchiveObject, isClean: boolean
 
 function otherConfigOf(state: ImportState, record: XapiRecord, isClean: boolean): Record<string, string> {
   const { restore, force, task } = state.settings;
-  const { import_task: _import, grant_api_access: _grant, ...config } = mapOf(record, 'other_config');
+  const config = without(mapOf(record, 'other_config'), 'import_task', 'grant_api_access');
   const { mac_seed: seed, default_template: isDefault, ...rest } = config;
   return {
     import_task: task,
@@ -166,10 +169,10 @@ export function linkSnapshots(state: ImportState): void {
 /** Refuses a restore whose MAC seed an unrelated VM of the pool has: DUPLICATE_MAC_SEED [seed]. */
 export function assertNoForeignMacSeed(state: ImportState): void {
   for (const object of state.objects) {
-    const seed = object.cls === 'VM' ? mapOf(object.record, 'other_config')['mac_seed'] : undefined;
+    const seed = object.cls === 'VM' ? mapOf(object.record, 'other_config').mac_seed : undefined;
     if (seed === undefined) continue;
     for (const [, present] of state.pool.store.all('VM')) {
-      if (mapOf(present, 'other_config')['mac_seed'] !== seed) continue;
+      if (mapOf(present, 'other_config').mac_seed !== seed) continue;
       if (!isSameFamily(state, object.record, present)) throw new SimulatedFailure('DUPLICATE_MAC_SEED', [seed]);
     }
   }
@@ -198,6 +201,6 @@ function byUuid(state: ImportState, uuid: string): string | undefined {
 }
 
 function isDefaultTemplate(record: XapiRecord): boolean {
-  const hasMark = flagOf(record, 'is_a_template') && mapOf(record, 'other_config')['default_template'] === 'true';
+  const hasMark = flagOf(record, 'is_a_template') && mapOf(record, 'other_config').default_template === 'true';
   return flagOf(record, 'is_default_template') || hasMark;
 }

@@ -2,6 +2,7 @@ import { SimulatedFailure } from '../simulated-failure.js';
 import { mapOf, NULL_REF, textOf, type XapiRecord } from '../wire/wire-value.js';
 import { archived, dummyRef, type ImportState, isDryRun, lookUp } from './import-state.js';
 import { type ArchiveObject } from './ova-reader.js';
+import { without } from './without.js';
 
 /** An SR of the archive: the chosen one for a full import, the one with its uuid for metadata. */
 export function importSr(state: ImportState, object: ArchiveObject): void {
@@ -33,12 +34,14 @@ function findIso(state: ImportState, location: string): string | undefined {
       .filter(([, sr]) => textOf(sr, 'content_type') === 'iso' && textOf(sr, 'type') !== 'udev')
       .map(([ref]) => ref),
   );
-  return store.all('VDI').find(([, vdi]) => textOf(vdi, 'location') === location && libraries.has(textOf(vdi, 'SR')))?.[0];
+  return store
+    .all('VDI')
+    .find(([, vdi]) => textOf(vdi, 'location') === location && libraries.has(textOf(vdi, 'SR')))?.[0];
 }
 
 function createDisk(state: ImportState, object: ArchiveObject): void {
-  const { uuid: _uuid, location: _location, ...kept } = object.record;
-  const { import_task: _task, ...smConfig } = mapOf(object.record, 'sm_config');
+  const kept = without(object.record, 'uuid', 'location');
+  const smConfig = without(mapOf(object.record, 'sm_config'), 'import_task');
   const vdi = state.actions.createVdi({
     ...kept,
     SR: lookUp(state, textOf(object.record, 'SR')),

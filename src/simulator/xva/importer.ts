@@ -5,13 +5,29 @@ import { SimulatedFailure, toSimulatedFailure } from '../simulated-failure.js';
 import { flagOf, mapOf, numberOf, textOf } from '../wire/wire-value.js';
 import { importError, openArchive, type OpenArchive } from './archive-reader.js';
 import { receiveDisks, type ReceivedDisk } from './disk-receiver.js';
-import { importGpuObject, importGuestMetrics, importHost, importNetwork, importVbd, importVif, importVtpm } from './import-devices.js';
+import {
+  importGpuObject,
+  importGuestMetrics,
+  importHost,
+  importNetwork,
+  importVbd,
+  importVif,
+  importVtpm,
+} from './import-devices.js';
 import { assertNoForeignMacSeed, importVm, linkSnapshots } from './import-machine.js';
-import { archived, type ImportActions, type ImportSettings, type ImportState, isDryRun, lookUp } from './import-state.js';
+import {
+  archived,
+  type ImportActions,
+  type ImportSettings,
+  type ImportState,
+  isDryRun,
+  lookUp,
+} from './import-state.js';
 import { importSr, importVdi } from './import-storage.js';
 import { type ArchiveObject, type OvaDocument, readOvaXml } from './ova-reader.js';
 import { xapiVersionOf } from './ova-xml.js';
 import { TAR_BLOCK_BYTES } from './tar-header.js';
+import { without } from './without.js';
 
 /** An archive on its way into a pool. */
 export interface ImportJob {
@@ -56,7 +72,13 @@ export async function importArchive(job: ImportJob): Promise<readonly string[]> 
     const archive = await openArchive(job.body, job.waitAtEnd);
     const document = readOvaXml(archive.ovaXml, job.pool.datamodel);
     assertVersion(job.pool, document);
-    const state: ImportState = { ...job, objects: document.objects, table: new Map(), vms: new Set(), cleanup: new CleanupStack() };
+    const state: ImportState = {
+      ...job,
+      objects: document.objects,
+      table: new Map(),
+      vms: new Set(),
+      cleanup: new CleanupStack(),
+    };
     if (job.settings.kind.kind === 'metadata') await archive.members.bytes.skip(2 * TAR_BLOCK_BYTES);
     if (job.settings.restore) assertNoForeignMacSeed(state);
     try {
@@ -87,7 +109,12 @@ function createObjects(state: ImportState): void {
   if (!isDryRun(state)) linkSnapshots(state);
 }
 
-async function fillDisks(job: ImportJob, state: ImportState, document: OvaDocument, archive: OpenArchive): Promise<void> {
+async function fillDisks(
+  job: ImportJob,
+  state: ImportState,
+  document: OvaDocument,
+  archive: OpenArchive,
+): Promise<void> {
   const { store, tasks } = job.pool;
   const { task, force } = job.settings;
   if (store.has('task', task)) {
@@ -133,7 +160,7 @@ function complete(state: ImportState): readonly string[] {
   const { store } = state.pool;
   const vms = [...state.vms];
   for (const vm of vms) {
-    const { [state.settings.task]: _import, ...operations } = mapOf(store.get('VM', vm), 'current_operations');
+    const operations = without(mapOf(store.get('VM', vm), 'current_operations'), state.settings.task);
     store.patch('VM', vm, { current_operations: operations });
   }
   const machines = vms.filter((vm) => !flagOf(store.get('VM', vm), 'is_a_snapshot'));

@@ -30,7 +30,7 @@ export function readOvaXml(xml: string, datamodel: Datamodel): OvaDocument {
   return {
     xapiMajor: integerOf(member(version, 'xapi_major', 'version data')),
     xapiMinor: integerOf(member(version, 'xapi_minor', 'version data')),
-    exportVersion: 'export_vsn' in version ? integerOf(version['export_vsn']) : 0,
+    exportVersion: 'export_vsn' in version ? integerOf(version.export_vsn) : 0,
     objects: (objects as readonly XmlTree[]).map((tree) => objectOf(structOf(tree, 'object'), datamodel)),
   };
 }
@@ -78,7 +78,7 @@ function typed(tree: XmlTree, type: ValueType): WireValue {
 
 function plain(tree: XmlTree): WireValue {
   if (Array.isArray(tree)) return (tree as readonly XmlTree[]).map(plain);
-  return isStruct(tree) ? Object.fromEntries(Object.entries(tree).map(([key, item]) => [key, plain(item)])) : tree as string | boolean;
+  return isStruct(tree) ? Object.fromEntries(Object.entries(tree).map(([key, item]) => [key, plain(item)])) : tree;
 }
 
 function isStruct(tree: XmlTree): tree is XmlStruct {
@@ -92,7 +92,8 @@ function structOf(tree: XmlTree, where: string): XmlStruct {
 
 function member(struct: XmlStruct, name: string, where: string): XmlTree {
   const value = struct[name];
-  if (value === undefined) throw new SimulatedFailure('INTERNAL_ERROR', [`Importexport.Failure("Failed to find key '${name}' in ${where}")`]);
+  if (value === undefined)
+    throw new SimulatedFailure('INTERNAL_ERROR', [`Importexport.Failure("Failed to find key '${name}' in ${where}")`]);
   return value;
 }
 

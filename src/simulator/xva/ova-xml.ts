@@ -25,8 +25,21 @@ export interface OvaDetail {
 
 /** The classes in the order in which their objects stand in `ova.xml` (facts 5.2). */
 const CLASSES = [
-  'host', 'VM', 'VM_metrics', 'VM_guest_metrics', 'VBD', 'VIF', 'network', 'VDI', 'SR',
-  'VGPU_type', 'VGPU', 'GPU_group', 'PVS_proxy', 'PVS_site', 'VTPM',
+  'host',
+  'VM',
+  'VM_metrics',
+  'VM_guest_metrics',
+  'VBD',
+  'VIF',
+  'network',
+  'VDI',
+  'SR',
+  'VGPU_type',
+  'VGPU',
+  'GPU_group',
+  'PVS_proxy',
+  'PVS_site',
+  'VTPM',
 ] as const;
 type ExportedClass = (typeof CLASSES)[number];
 
@@ -76,7 +89,9 @@ function recordValue(store: RecordStore, datamodel: Datamodel, cls: ExportedClas
   const fields = [...(datamodel.classes.get(cls)?.fields.values() ?? [])];
   return {
     tag: 'struct',
-    members: fields.map(({ name, type, defaultValue }) => [name, toRpc(record[name] ?? defaultValue, type, NO_SHAPES)] as const),
+    members: fields.map(
+      ({ name, type, defaultValue }) => [name, toRpc(record[name] ?? defaultValue, type, NO_SHAPES)] as const,
+    ),
   };
 }
 
@@ -98,7 +113,12 @@ function vtpmValue(store: RecordStore, record: XapiRecord): RpcValue {
 }
 
 /** The fields that an archive has otherwise than the pool: references become `Ref:<n>`, passing state is left out. */
-function blanked(cls: ExportedClass, record: XapiRecord, table: ExportTable, detail: OvaDetail): Readonly<Record<string, WireValue>> {
+function blanked(
+  cls: ExportedClass,
+  record: XapiRecord,
+  table: ExportTable,
+  detail: OvaDetail,
+): Readonly<Record<string, WireValue>> {
   const one = (field: string): string => table.get(textOf(record, field)) ?? NULL_REF;
   const many = (field: string): readonly string[] =>
     setOf(record, field).flatMap((ref) => {
@@ -106,7 +126,7 @@ function blanked(cls: ExportedClass, record: XapiRecord, table: ExportTable, det
       return id === undefined ? [] : [id];
     });
   const idle = { current_operations: {}, allowed_operations: [] };
-  const attached = { currently_attached: detail.preservePowerState && record['currently_attached'] === true };
+  const attached = { currently_attached: detail.preservePowerState && record.currently_attached === true };
   switch (cls) {
     case 'host':
       return {
@@ -118,7 +138,9 @@ function blanked(cls: ExportedClass, record: XapiRecord, table: ExportTable, det
     case 'VM':
       return {
         ...idle,
-        ...(detail.preservePowerState ? { suspend_VDI: one('suspend_VDI') } : { power_state: 'Halted', suspend_VDI: NULL_REF }),
+        ...(detail.preservePowerState
+          ? { suspend_VDI: one('suspend_VDI') }
+          : { power_state: 'Halted', suspend_VDI: NULL_REF }),
         ...(detail.withSnapshots ? { snapshot_of: one('snapshot_of'), parent: one('parent') } : BLANK_SNAPSHOT),
         VIFs: many('VIFs'),
         VBDs: many('VBDs'),
@@ -170,10 +192,29 @@ const BLANK_SNAPSHOT = {
 };
 
 const BLANK_HOST: Readonly<Record<string, WireValue>> = {
-  PIFs: [], PBDs: [], PGPUs: [], PCIs: [], host_CPUs: [], license_params: {}, blobs: {}, external_auth_type: '',
-  external_auth_service_name: '', external_auth_configuration: {}, metrics: NULL_REF, patches: [], crashdumps: [],
-  logging: {}, supported_bootloaders: [], cpu_configuration: {}, other_config: {}, capabilities: [],
-  software_version: {}, sched_policy: '', ha_statefiles: [], ha_network_peers: [], tags: [],
+  PIFs: [],
+  PBDs: [],
+  PGPUs: [],
+  PCIs: [],
+  host_CPUs: [],
+  license_params: {},
+  blobs: {},
+  external_auth_type: '',
+  external_auth_service_name: '',
+  external_auth_configuration: {},
+  metrics: NULL_REF,
+  patches: [],
+  crashdumps: [],
+  logging: {},
+  supported_bootloaders: [],
+  cpu_configuration: {},
+  other_config: {},
+  capabilities: [],
+  software_version: {},
+  sched_policy: '',
+  ha_statefiles: [],
+  ha_network_peers: [],
+  tags: [],
 };
 
 /** The version struct that a host writes. */
@@ -181,11 +222,11 @@ export function archiveVersion(datamodel: Datamodel, host: XapiRecord): ArchiveV
   const software = mapOf(host, 'software_version');
   const [major, minor] = xapiVersionOf(datamodel);
   return {
-    hostname: software['hostname'] ?? 'localhost',
-    date: software['date'] ?? EPOCH,
-    productVersion: software['product_version'] ?? datamodel.release.productVersion,
-    productBrand: software['product_brand'] ?? 'XCP-ng',
-    buildNumber: software['build_number'] ?? '',
+    hostname: software.hostname ?? 'localhost',
+    date: software.date ?? EPOCH,
+    productVersion: software.product_version ?? datamodel.release.productVersion,
+    productBrand: software.product_brand ?? 'XCP-ng',
+    buildNumber: software.build_number ?? '',
     xapiMajor: major,
     xapiMinor: minor,
   };

@@ -20,12 +20,8 @@ const parser = new XMLParser({
 
 /** Reads one `<value>`. Throws INTERNAL_ERROR for anything that is not one. */
 export function parseXmlValue(xml: string): XmlTree {
-  let nodes: readonly Node[];
-  try {
-    nodes = parser.parse(xml, true) as readonly Node[];
-  } catch (error) {
-    throw malformed(error instanceof Error ? error.message : String(error));
-  }
+  assertBalanced(xml);
+  const nodes = parser.parse(xml) as readonly Node[];
   const value = nodes.find((node) => 'value' in node);
   if (value === undefined) throw malformed('no value');
   return treeOf(childrenOf(value, 'value'));
@@ -41,7 +37,9 @@ function treeOf(nodes: readonly Node[]): XmlTree {
       return Object.fromEntries(elements(children, 'member').map(memberOf));
     case 'array': {
       const data = elements(children, 'data')[0];
-      return data === undefined ? [] : elements(childrenOf(data, 'data'), 'value').map((item) => treeOf(childrenOf(item, 'value')));
+      return data === undefined
+        ? []
+        : elements(childrenOf(data, 'data'), 'value').map((item) => treeOf(childrenOf(item, 'value')));
     }
     case 'boolean':
       return textIn(children) === '1';
@@ -75,4 +73,15 @@ function textIn(nodes: readonly Node[]): string {
 
 function malformed(reason: string): SimulatedFailure {
   return new SimulatedFailure('INTERNAL_ERROR', [`Xmlm.Error(1:1, "${reason}")`]);
+}
+
+/** The parser lets unclosed elements pass; an importer must not. */
+function assertBalanced(xml: string): void {
+  const open: string[] = [];
+  for (const [, slash, tag = '', isEmpty] of xml.matchAll(/<(\/?)([A-Za-z][\w.:-]*)[^<>]*?(\/?)>/g)) {
+    if (slash === '/') {
+      if (open.pop() !== tag) throw malformed(`unexpected end of element ${tag}`);
+    } else if (isEmpty !== '/') open.push(tag);
+  }
+  if (open.length > 0) throw malformed('unexpected end of input');
 }
