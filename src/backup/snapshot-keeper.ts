@@ -7,9 +7,9 @@ import { type RunIdentity, temporaryName } from '../session/run-marks.js';
 import { isXapiError } from '../xapi/xapi-error.js';
 import { isNullRef, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
 
-/** Refusals that are about this machine and this storage, not about the pool as a whole (facts 3.3, 8). */
+/** Refusals of this storage that mean nothing but "no snapshot here" (facts 8); the others have meanings of their own. */
 const SNAPSHOT_REFUSALS =
-  /^(VM_HAS_|VM_LACKS_|VM_NON_|VM_SNAPSHOT|VDI_|SR_OPERATION_NOT_SUPPORTED|SR_BACKEND_FAILURE_(?!44$)|UNIMPLEMENTED_IN_SM_BACKEND|OPERATION_BLOCKED|VM_BAD_POWER_STATE)/;
+  /^(UNIMPLEMENTED_IN_SM_BACKEND|SR_OPERATION_NOT_SUPPORTED|SR_BACKEND_FAILURE_(?!(40|44|46|47|109|459|460)$)\d+)$/;
 
 /** A snapshot can wait in the pool for another operation on the machine (facts 3.3: up to two hours). */
 const SNAPSHOT_TIMEOUT_MS = 30 * 60_000;
@@ -59,7 +59,7 @@ export class SnapshotKeeper {
         'SNAPSHOT_FAILED',
         `The pool can't make a snapshot of "${machine.name_label}": ${error.code}.`,
         {
-          hint: 'Look at the devices of the machine and at the storage of its disks, or back it up while it is halted.',
+          hint: 'Look at the storage of its disks and at /var/log/SMlog on the host, or back the machine up while it is halted.',
           context: { xapiCode: error.code, xapiParams: error.params, taskUuid: error.taskUuid },
           cause: error,
         },

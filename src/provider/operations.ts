@@ -1,5 +1,5 @@
 import { Observable } from 'rxjs';
-import { BackupError, type Completed, isBackupError } from '../contract/index.js';
+import { BackupError, type BackupErrorCode, type Completed, isBackupError } from '../contract/index.js';
 import { toBackupError } from './to-backup-error.js';
 
 /** Events of an operation without its last one. */
@@ -21,17 +21,20 @@ export class Operations {
   /**
    * A cold Observable of `work`. Each subscription starts it anew; unsubscribing or the caller's signal aborts the
    * signal that `work` gets. The Observable errors only when `work` has settled, its clean-up included.
+   * @param fallback code of an answer of the pool that has no meaning of its own.
    */
   observe<Event, Report>(
     work: (emit: (event: Before<Event>) => void, signal: AbortSignal) => Promise<Report>,
     signal: AbortSignal | undefined,
+    fallback?: BackupErrorCode,
   ): Observable<Before<Event> | Completed<Report>> {
     return new Observable((subscriber) => {
       const unsubscribed = new AbortController();
       const emit = (event: Before<Event>): void => {
         subscriber.next(event);
       };
-      const settled = this.run((closing) => work(emit, AbortSignal.any([closing, unsubscribed.signal])), signal).then(
+      const all = AbortSignal.any([unsubscribed.signal, ...(signal === undefined ? [] : [signal])]);
+      const settled = this.run((any) => work(emit, any), all, fallback).then(
         (report) => {
           subscriber.next({ type: 'completed', report, atMs: this.#nowMs() });
           subscriber.complete();
@@ -51,7 +54,11 @@ export class Operations {
    * Runs one call. Rejects with `BackupError` and nothing else.
    * @throws {BackupError} REQUEST_INVALID after `close`; CANCELLED when the signal aborts.
    */
-  async run<T>(work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async run<T>(
+    work: (signal: AbortSignal) => Promise<T>,
+    signal?: AbortSignal,
+    fallback?: BackupErrorCode,
+  ): Promise<T> {
     if (this.#closing.signal.aborted) {
       throw new BackupError('REQUEST_INVALID', 'This source is closed.', { hint: 'Open the client again.' });
     }
@@ -64,7 +71,9 @@ export class Operations {
     try {
       return await running;
     } catch (error) {
-      throw all.aborted && !isFinding(error) ? cancelled(all.reason) : toBackupError(error);
+      throw all.aborted && !isFinding(error)
+        ? cancelled(all.reason)
+        : toBackupError(error, fallback === undefined ? {} : { fallback });
     } finally {
       this.#running.delete(running);
     }

@@ -133,7 +133,11 @@ export class PoolCheck {
       const message = 'The account may look at the pool but not work in it.';
       return [{ status: 'error', check: 'role', message, hint: 'Give it the role VM power admin or a higher one.' }];
     }
-    const account: CheckLine = { status: 'ok', check: 'role', message: 'The account may work with storage and machines.' };
+    const account: CheckLine = {
+      status: 'ok',
+      check: 'role',
+      message: 'The account may work with storage and machines.',
+    };
     return [account, await this.#space(ref, signal)];
   }
 

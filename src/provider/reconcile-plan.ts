@@ -14,8 +14,8 @@ export interface ReconcileSituation {
   readonly disks: ReadonlyMap<RefOf<'VDI'>, VdiRecord>;
   readonly hostId: string;
   readonly nowMs: number;
-  /** True for a run of this process. */
-  readonly isActive: (runId: string) => boolean;
+  /** What this process knows of a run. */
+  readonly stateOf: (runId: string) => 'running' | 'ended' | 'unknown';
 }
 
 export interface OverwritePlan {
@@ -51,7 +51,11 @@ export function planOverwrites(situation: ReconcileSituation): OverwritePlan {
       else if (isDone) strayKeys.push({ ref, finding: ofMachine(machine, 'its overwrite had ended') });
       continue;
     }
-    const reason = whyKept(journal, situation, isAlive) ?? (isDone || machine.power_state === 'Halted' ? undefined : 'its overwrite was interrupted, but it runs; shut it down first');
+    const reason =
+      whyKept(journal, situation, isAlive) ??
+      (isDone || machine.power_state === 'Halted'
+        ? undefined
+        : 'its overwrite was interrupted, but it runs; shut it down first');
     if (reason === undefined) {
       const why = isDone ? 'its interrupted overwrite was finished' : 'its interrupted overwrite was undone';
       interrupted.push({ overwrite: { ref, journal, isDone }, finding: ofMachine(machine, why) });
@@ -81,9 +85,12 @@ export function planRemovals(situation: ReconcileSituation, keptRuns: ReadonlySe
     const mark = readRunMark(disk.other_config);
     if (mark?.role !== 'import' || disk.is_a_snapshot) continue;
     const holders = disk.VBDs.filter((device) => !going.has(device));
-    const reason = keptRuns.has(mark.run) ? 'belongs to an overwrite that is left as it is' : whyKept(mark, situation, isAlive);
+    const reason = keptRuns.has(mark.run)
+      ? 'belongs to an overwrite that is left as it is'
+      : whyKept(mark, situation, isAlive);
     if (reason !== undefined) kept.push(ofDisk(disk, reason));
-    else if (holders.length > 0) staleMarks.push({ ref, finding: ofDisk(disk, 'a machine uses it; only its mark was removed') });
+    else if (holders.length > 0)
+      staleMarks.push({ ref, finding: ofDisk(disk, 'a machine uses it; only its mark was removed') });
     // What hangs on a machine that goes, goes with it.
     else if (disk.VBDs.length === 0) disks.push({ ref, finding: ofDisk(disk, `left by run ${mark.run}`) });
   }
@@ -92,8 +99,8 @@ export function planRemovals(situation: ReconcileSituation, keptRuns: ReadonlySe
 
 type Liveness = (runId: string) => boolean;
 
-/** A run lives when this process runs it, or when one of its marks has been renewed lately. */
-function livenessOf({ machines, disks, nowMs, isActive }: ReconcileSituation): Liveness {
+/** A run lives when this process runs it, or when it may be another's and one of its marks has been renewed lately. */
+function livenessOf({ machines, disks, nowMs, stateOf }: ReconcileSituation): Liveness {
   const aliveUntilMs = new Map<string, number>();
   const note = (run: string, untilMs: number): void => {
     aliveUntilMs.set(run, Math.max(untilMs, aliveUntilMs.get(run) ?? 0));
@@ -104,7 +111,10 @@ function livenessOf({ machines, disks, nowMs, isActive }: ReconcileSituation): L
     const journal = readJournal(config);
     if (journal !== undefined) note(journal.run, journal.aliveUntilMs);
   }
-  return (run) => isActive(run) || (aliveUntilMs.get(run) ?? 0) > nowMs;
+  return (run) => {
+    const state = stateOf(run);
+    return state === 'unknown' ? (aliveUntilMs.get(run) ?? 0) > nowMs : state === 'running';
+  };
 }
 
 function whyKept(
@@ -131,13 +141,13 @@ function judgeMachine(
     return { isRemoved: true, why: `left by run ${namedRun} before it was marked` };
   }
   const isWhatItSays =
-    mark.role === 'snapshot' ? machine.is_a_snapshot && namedRun === mark.run : mark.role === 'import' && !machine.is_a_snapshot;
+    mark.role === 'snapshot'
+      ? machine.is_a_snapshot && namedRun === mark.run
+      : mark.role === 'import' && !machine.is_a_snapshot;
   if (!isWhatItSays) return { isRemoved: false, why: 'a copy of something of ours, or renamed' };
   if (keptRuns.has(mark.run)) return { isRemoved: false, why: 'belongs to an overwrite that is left as it is' };
   const reason = whyKept(mark, situation, isAlive);
-  return reason === undefined
-    ? { isRemoved: true, why: `left by run ${mark.run}` }
-    : { isRemoved: false, why: reason };
+  return reason === undefined ? { isRemoved: true, why: `left by run ${mark.run}` } : { isRemoved: false, why: reason };
 }
 
 function ofMachine(machine: VmRecord, why: string): Finding {

@@ -83,7 +83,7 @@ export class Reconciler {
       disks,
       hostId: this.identity.hostId,
       nowMs: this.clock.nowMs(),
-      isActive: (run) => this.runs.has(run),
+      stateOf: (run) => this.runs.stateOf(run),
     };
   }
 

@@ -124,14 +124,18 @@ export class XenServerSource implements BackupSource {
   }
 
   restore(request: RestoreRequest, media: RestoreMedia): Observable<RestoreEvent> {
-    return this.#operations.observe<RestoreEvent, RestoreReport>(async (emit, signal) => {
-      this.#warnOfHttp(request.options, emit);
-      const saveset = media.record.savesetId;
-      this.#logger.info('Restore begins.', { saveset, mode: request.mode });
-      const report = await this.#restorerOf(media.record).restore(request, media, emit, signal);
-      this.#logger.info('Restore done.', { saveset, target: report.targetId, elapsedMs: report.elapsedMs });
-      return report;
-    }, request.signal);
+    return this.#operations.observe<RestoreEvent, RestoreReport>(
+      async (emit, signal) => {
+        this.#warnOfHttp(request.options, emit);
+        const saveset = media.record.savesetId;
+        this.#logger.info('Restore begins.', { saveset, mode: request.mode });
+        const report = await this.#restorerOf(media.record).restore(request, media, emit, signal);
+        this.#logger.info('Restore done.', { saveset, target: report.targetId, elapsedMs: report.elapsedMs });
+        return report;
+      },
+      request.signal,
+      'RESTORE_FAILED',
+    );
   }
 
   reconcile(signal?: AbortSignal): Promise<ReconcileReport> {

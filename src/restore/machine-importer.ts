@@ -3,6 +3,7 @@ import { disksOf, type Machine } from '../browser/machine.js';
 import { type CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import { BackupError, isBackupError, type RestoreMedia } from '../contract/index.js';
+import { type XvaArchive } from '../format/ova-xml.js';
 import { type MachineDetails } from '../format/machine-details.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { OwnObjects } from '../session/own-objects.js';
@@ -32,6 +33,8 @@ export interface ImportOrder {
 /** What an import has made. */
 export interface Imported {
   readonly machine: Machine;
+  /** What the archive said of it, before the pool made something of that. */
+  readonly archive: XvaArchive;
   /** From now on the machine stays, whatever becomes of the rest. */
   readonly keep: () => void;
 }
@@ -59,15 +62,16 @@ export class MachineImporter {
       alive.abort();
     });
     void this.own.keepImportAlive(order.name, order.run, alive.signal);
-    made.ref = await this.#send(order, cleanup);
+    const sent = await this.#send(order, cleanup);
+    made.ref = sent.ref;
     onImported();
-    const machine = await this.states.load(made.ref, order.signal);
+    const machine = await this.states.load(sent.ref, order.signal);
     made.disks = disksOf(machine).map(({ medium }) => medium.ref);
     assertComplete(machine, order.plan.wish.details);
-    return { machine, keep: forget };
+    return { machine, archive: sent.archive, keep: forget };
   }
 
-  async #send(order: ImportOrder, cleanup: CleanupStack): Promise<RefOf<'VM'>> {
+  async #send(order: ImportOrder, cleanup: CleanupStack): Promise<{ ref: RefOf<'VM'>; archive: XvaArchive }> {
     const { plan, media, meter, signal } = order;
     const { item } = plan.wish;
     const opened = await media.openItem(item.name, signal);
@@ -91,7 +95,7 @@ export class MachineImporter {
     const result = await this.#upload(order, archive, cleanup);
     await archive.summary;
     meter.complete(item.name, { bytes: item.bytes, sha256: item.sha256 });
-    return onlyMachine(result);
+    return { ref: onlyMachine(result), archive: await archive.archive };
   }
 
   #editOf({ plan, run, name }: ImportOrder): Parameters<typeof editArchive>[1] {
@@ -139,14 +143,20 @@ function onlyMachine(result: string): RefOf<'VM'> {
   const refs = result.match(/OpaqueRef:[0-9a-zA-Z-]+/g) ?? [];
   const [ref, second] = refs;
   if (ref !== undefined && second === undefined) return ref as RefOf<'VM'>;
-  throw new BackupError('RESTORE_FAILED', `The pool says that it made ${refs.length} machines of the backup instead of one.`, {
-    hint: 'Look at the log of the pool.',
-  });
+  throw new BackupError(
+    'RESTORE_FAILED',
+    `The pool says that it made ${refs.length} machines of the backup instead of one.`,
+    {
+      hint: 'Look at the log of the pool.',
+    },
+  );
 }
 
 /** @throws {BackupError} RESTORE_FAILED when disks or interfaces are missing or of another size. */
 function assertComplete(machine: Machine, details: MachineDetails): void {
-  const found = disksOf(machine).map(({ record, medium }) => `${record.userdevice}: ${medium.record.virtual_size} bytes`);
+  const found = disksOf(machine).map(
+    ({ record, medium }) => `${record.userdevice}: ${medium.record.virtual_size} bytes`,
+  );
   const expected = details.disks.map(({ position, sizeBytes }) => `${position}: ${sizeBytes} bytes`);
   const foundInterfaces = machine.interfaces.map(({ record }) => `interface ${record.device}`);
   const expectedInterfaces = details.interfaces.map(({ position }) => `interface ${position}`);

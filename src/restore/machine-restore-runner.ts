@@ -140,7 +140,9 @@ export class MachineRestoreRunner {
     const imported = await this.importer.import(order, cleanup, () => {
       run.enter('verify');
     });
-    return existing === undefined ? await this.#complete(run, plan, imported) : await this.#moveInto(run, plan, imported, existing);
+    return existing === undefined
+      ? await this.#complete(run, plan, imported)
+      : await this.#moveInto(run, plan, imported, existing);
   }
 
   /** The imported machine is what was asked for: it gets its interfaces right and loses our marks. */
@@ -151,7 +153,11 @@ export class MachineRestoreRunner {
     await this.states.apply(machine, steps, signal);
     const { blocked_operations: blocked } = plan.wish.details.machine.keptFields;
     if (Object.keys(blocked).length > 0) {
-      await this.states.apply(machine, [{ action: 'call', method: 'VM.set_blocked_operations', args: [blocked] }], signal);
+      await this.states.apply(
+        machine,
+        [{ action: 'call', method: 'VM.set_blocked_operations', args: [blocked] }],
+        signal,
+      );
     }
     signal.throwIfAborted();
     // The machine last: until then it says whose it is, and takes its disks with it if we die here.
@@ -161,14 +167,19 @@ export class MachineRestoreRunner {
     return { ref: machine.ref, uuid: machine.record.uuid };
   }
 
-  async #moveInto(run: Run, plan: MachineRestorePlan, { machine, keep }: Imported, { ref }: ExistingMachine): Promise<Restored> {
+  async #moveInto(
+    run: Run,
+    plan: MachineRestorePlan,
+    { machine, archive, keep }: Imported,
+    { ref }: ExistingMachine,
+  ): Promise<Restored> {
     const { identity, signal, cleanup } = run;
     const forgetStop = await this.#stop(run, plan, ref);
     run.enter('swap');
     const order = {
       existing: ref,
       imported: machine,
-      wanted: wantedState(machine, plan),
+      wanted: wantedState(machine, archive, plan),
       run: identity,
       onSwapped: () => {
         run.enter('configure');

@@ -48,7 +48,10 @@ export class Overwriter {
    * Resolves once the machine is wholly new; what then is still to be removed is in the result.
    * @returns the overwrite as its journal describes it, and the fields that the pool did not take.
    */
-  async overwrite(order: OverwriteOrder, cleanup: CleanupStack): Promise<InterruptedOverwrite & { readonly left: readonly string[] }> {
+  async overwrite(
+    order: OverwriteOrder,
+    cleanup: CleanupStack,
+  ): Promise<InterruptedOverwrite & { readonly left: readonly string[] }> {
     const { existing: ref, signal } = order;
     const existing = await this.states.load(ref, signal);
     if (existing.record.power_state !== 'Halted') {
@@ -57,14 +60,20 @@ export class Overwriter {
       });
     }
     const journal = await this.#journalOf(order, existing);
-    const forget = cleanup.add(`old state of "${existing.record.name_label}"`, () => this.rollBack({ ref, journal, isDone: false }));
+    const forget = cleanup.add(`old state of "${existing.record.name_label}"`, () =>
+      this.rollBack({ ref, journal, isDone: false }),
+    );
     await this.#put(ref, JOURNAL_KEY, JSON.stringify(journal));
     await this.#release(order.imported);
     const steps = stepsBetween(journal.before, order.wanted);
     const isDisk = ({ action }: { readonly action: string }): boolean => action.endsWith('-device');
     await this.states.apply(existing, steps.filter(isDisk), signal);
     order.onSwapped();
-    await this.states.apply(existing, steps.filter((step) => !isDisk(step)), signal);
+    await this.states.apply(
+      existing,
+      steps.filter((step) => !isDisk(step)),
+      signal,
+    );
     const left = await this.states.bringTo(ref, order.wanted, signal);
     signal.throwIfAborted();
     await this.#commit(ref);

@@ -28,9 +28,13 @@ export class PowerSwitch {
   async #assertState(ref: RefOf<'VM'>, wanted: PowerState): Promise<void> {
     const { power_state: state, name_label: name } = await this.#record(ref);
     if (state === wanted) return;
-    throw new BackupError('RESTORE_FAILED', `The machine "${name}" is ${state.toLowerCase()}, not ${wanted.toLowerCase()}.`, {
-      hint: 'Look at the log of the pool.',
-    });
+    throw new BackupError(
+      'RESTORE_FAILED',
+      `The machine "${name}" is ${state.toLowerCase()}, not ${wanted.toLowerCase()}.`,
+      {
+        hint: 'Look at the log of the pool.',
+      },
+    );
   }
 
   async #record(ref: RefOf<'VM'>): Promise<VmRecord> {

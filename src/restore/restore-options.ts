@@ -81,10 +81,14 @@ function targetName({ mode, name }: RestoreRequest, { machine }: MachineDetails)
 function parseDetails(record: SavesetRecord): MachineDetails {
   const parsed = machineDetailsSchema.safeParse(record.details);
   if (parsed.success) return parsed.data;
-  throw new BackupError('SAVESET_INVALID', `The saveset does not say what its machine was: ${z.prettifyError(parsed.error)}`, {
-    hint: 'The record is damaged, or was written by another provider or a newer version.',
-    context: { saveset: record.savesetId },
-  });
+  throw new BackupError(
+    'SAVESET_INVALID',
+    `The saveset does not say what its machine was: ${z.prettifyError(parsed.error)}`,
+    {
+      hint: 'The record is damaged, or was written by another provider or a newer version.',
+      context: { saveset: record.savesetId },
+    },
+  );
 }
 
 function archiveItem(record: SavesetRecord): SavesetItem {

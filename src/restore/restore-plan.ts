@@ -51,10 +51,14 @@ export function planTarget(wish: RestoreWish, machines: RestoreSituation['machin
   if (wish.mode === 'new') {
     const holder = candidates.find(({ record }) => record.name_label === wish.name);
     if (holder === undefined) return { way: 'new', existing: undefined };
-    throw new BackupError('TARGET_EXISTS', `There is already a machine called "${wish.name}": ${machinePath(holder.record)}.`, {
-      hint: 'Choose another name. To bring the saved machine back to its old state, use mode overwrite.',
-      context: { name: wish.name, uuid: holder.record.uuid },
-    });
+    throw new BackupError(
+      'TARGET_EXISTS',
+      `There is already a machine called "${wish.name}": ${machinePath(holder.record)}.`,
+      {
+        hint: 'Choose another name. To bring the saved machine back to its old state, use mode overwrite.',
+        context: { name: wish.name, uuid: holder.record.uuid },
+      },
+    );
   }
   const existing = candidates.find(({ record }) => record.uuid === wish.details.machine.uuid);
   if (existing === undefined) return { way: 'revive', existing: undefined };
@@ -128,13 +132,20 @@ function assertStoppable(existing: VmRecord, stop: RestoreWish['stop']): void {
     Paused: 'Shut it down, or allow it with the option stop=hard.',
     Running: 'Shut it down, or allow it with the option stop=clean or stop=hard.',
   };
-  throw new BackupError('TARGET_RUNNING', `The machine "${name}" is ${state.toLowerCase()}; only a halted one can be overwritten.`, {
-    hint: hints[state],
-    context: { uuid, powerState: state },
-  });
+  throw new BackupError(
+    'TARGET_RUNNING',
+    `The machine "${name}" is ${state.toLowerCase()}; only a halted one can be overwritten.`,
+    {
+      hint: hints[state],
+      context: { uuid, powerState: state },
+    },
+  );
 }
 
-function findNetworks(wish: RestoreWish, networks: RestoreSituation['networks']): ReadonlyMap<string, RefOf<'network'>> {
+function findNetworks(
+  wish: RestoreWish,
+  networks: RestoreSituation['networks'],
+): ReadonlyMap<string, RefOf<'network'>> {
   const all = [...networks];
   const found = new Map<string, RefOf<'network'>>();
   for (const { position, networkId, networkName } of wish.details.interfaces) {
@@ -168,7 +179,11 @@ function stepsOf(wish: RestoreWish, target: RestoreTarget, storage: ChosenStorag
   const start = wish.startAfter ? [step('start', `Start "${name}" and check that it runs.`)] : [];
   if (target.existing === undefined) {
     const identity = target.way === 'revive' ? ', with the UUID that it had' : '';
-    return [step('import', `Import "${name}" (${what}) to ${where}${identity}.`), step('verify', 'Compare it with the record.'), ...start];
+    return [
+      step('import', `Import "${name}" (${what}) to ${where}${identity}.`),
+      step('verify', 'Compare it with the record.'),
+      ...start,
+    ];
   }
   const { power_state: state } = target.existing.record;
   return [

@@ -1,4 +1,6 @@
 import { type Machine } from '../browser/machine.js';
+import { archiveMachine, type XvaArchive } from '../format/ova-xml.js';
+import { isStruct, type XmlRpcValue } from '../format/xml-rpc-value.js';
 import { type InterfaceState, machineState, type MachineState } from './machine-state.js';
 import { type MachineRestorePlan } from './restore-plan.js';
 
@@ -18,13 +20,27 @@ export function wantedInterfaces(imported: Machine, plan: MachineRestorePlan): r
   });
 }
 
-/** What an existing machine is to become: the imported one, under the name that it was saved with. */
-export function wantedState(imported: Machine, plan: MachineRestorePlan): MachineState {
+/**
+ * What an existing machine is to become: the imported one, under the name that it was saved with. An import adds keys
+ * to `platform` that a machine of its own age doesn't have, so that map is taken as it was saved.
+ */
+export function wantedState(imported: Machine, archive: XvaArchive, plan: MachineRestorePlan): MachineState {
   const state = machineState(imported);
   const { machine } = plan.wish.details;
+  const platform = textMapOf(archiveMachine(archive).snapshot['platform']);
   return {
     ...state,
-    fields: { ...state.fields, name_label: machine.name, blocked_operations: machine.keptFields.blocked_operations },
+    fields: {
+      ...state.fields,
+      name_label: machine.name,
+      blocked_operations: machine.keptFields.blocked_operations,
+      ...(platform === undefined ? {} : { platform }),
+    },
     interfaces: [...wantedInterfaces(imported, plan)],
   };
+}
+
+function textMapOf(value: XmlRpcValue | undefined): Record<string, string> | undefined {
+  if (!isStruct(value)) return undefined;
+  return Object.fromEntries(Object.entries(value).map(([key, text]) => [key, typeof text === 'string' ? text : '']));
 }
