@@ -88,7 +88,13 @@ describe('ova.xml', () => {
     it('lists the disk of the captured machine', () => {
       const [disk, ...others] = archiveDisks(parseOvaXml(capturedOvaXml('vm-without-block-data.xva')));
       expect(others).to.deep.equal([]);
-      expect(disk).to.deep.include({ id: 'Ref:18', name: 'd0', sizeBytes: 8388608, userdevice: '0', storageName: 'files' });
+      expect(disk).to.deep.include({
+        id: 'Ref:18',
+        name: 'd0',
+        sizeBytes: 8388608,
+        userdevice: '0',
+        storageName: 'files',
+      });
     });
 
     it('sorts by id as text, which is the order of the archive', () => {
@@ -128,12 +134,20 @@ describe('ova.xml', () => {
       const archive = built(image({ SR: 'Ref:none' }), fields('Suspended'));
       expect(idsOf(archive)).to.deep.equal(['Ref:7']);
       archiveMachine(archive).snapshot.power_state = 'Suspended';
-      expect(archiveDisks(archive)[0]).to.include({ id: 'Ref:60', isMemoryImage: true, userdevice: '', storageName: '' });
+      expect(archiveDisks(archive)[0]).to.include({
+        id: 'Ref:60',
+        isMemoryImage: true,
+        userdevice: '',
+        storageName: '',
+      });
     });
 
     for (const size of ['', '-1', '1e3', '99999999999999999999']) {
       it(`refuses a disk of ${JSON.stringify(size)} bytes`, () => {
-        expect(() => archiveDisks(built(image({ virtual_size: size }) + drive({})))).to.throw(FormatError, 'usable size');
+        expect(() => archiveDisks(built(image({ virtual_size: size }) + drive({})))).to.throw(
+          FormatError,
+          'usable size',
+        );
       });
     }
   });

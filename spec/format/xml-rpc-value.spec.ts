@@ -12,7 +12,7 @@ import {
 
 const xmlText = fc
   .string({ unit: 'binary' })
-  // eslint would rather not see control characters; XML has no way to write these.
+  // What XML has no way to write.
   .filter((text) => !/(?![\t\n\r\u007f-\u009f])\p{Cc}|[\ufffe\uffff]|\p{Cs}/u.test(text));
 
 const { value: anyValue } = fc.letrec<{ value: XmlRpcValue }>((tie) => ({
@@ -136,7 +136,20 @@ describe('XmlRpcValue', () => {
     });
 
     it('throws FormatError and nothing else for any text', () => {
-      const pieces = fc.constantFrom('<value>', '</value>', '<struct>', '</struct>', '<array>', '<data>', 'a', '&', ';', '<', '/>', '#text');
+      const pieces = fc.constantFrom(
+        '<value>',
+        '</value>',
+        '<struct>',
+        '</struct>',
+        '<array>',
+        '<data>',
+        'a',
+        '&',
+        ';',
+        '<',
+        '/>',
+        '#text',
+      );
       fc.assert(
         fc.property(fc.array(pieces, { maxLength: 12 }), (parts) => {
           try {
@@ -161,5 +174,9 @@ describe('XmlRpcValue', () => {
 /** Without prototypes, which deep equality looks at. */
 function plain(value: XmlRpcValue): unknown {
   if (Array.isArray(value)) return value.map(plain);
-  return isStruct(value) ? Object.entries(value).map(([name, member]) => [name, plain(member)]).sort() : value;
+  return isStruct(value)
+    ? Object.entries(value)
+        .map(([name, member]) => [name, plain(member)])
+        .sort()
+    : value;
 }

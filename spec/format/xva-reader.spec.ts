@@ -25,7 +25,8 @@ const ZEROES_XXH64 = '87D2A1B6E1163EF1';
 
 /** Small blocks: an archive may have any block length. Blocks 1, 3 and 4 are left out; the last one is short. */
 const smallDisk = builtDisk('Ref:7', 5 * 1024 + 100, { 0: 1024, 2: 1024, 5: 100 });
-const smallXva = async (options: BuildXvaOptions = {}): Promise<Buffer> => await buildXva({ disks: [smallDisk], ...options });
+const smallXva = async (options: BuildXvaOptions = {}): Promise<Buffer> =>
+  await buildXva({ disks: [smallDisk], ...options });
 const smallMembers = async (): Promise<Buffer[]> => await buildXvaMembers({ disks: [smallDisk] });
 
 function read(pieces: readonly Buffer[], options?: XvaReaderOptions): XvaSummary {
@@ -82,12 +83,21 @@ describe('XvaReader', () => {
 
     it('may be metadata only, when that is what is read', () => {
       const xva = captured('vm-metadata-with-snapshots.xva');
-      expect(read([xva], { hasDiskData: false })).to.deep.include({ bytes: xva.length, blocks: 0, checksumKind: undefined, disks: [] });
+      expect(read([xva], { hasDiskData: false })).to.deep.include({
+        bytes: xva.length,
+        blocks: 0,
+        checksumKind: undefined,
+        disks: [],
+      });
       expect(failure(xva).message).to.match(/ends before the end of disk Ref:32/);
     });
 
     it('may have several disks, in the order of their ids as text, and empty ones', async () => {
-      const disks = [builtDisk('Ref:9', 2048, { 0: 1024, 1: 1024 }), builtDisk('Ref:10', 1024, { 0: 1024 }), builtDisk('Ref:8', 0, {})];
+      const disks = [
+        builtDisk('Ref:9', 2048, { 0: 1024, 1: 1024 }),
+        builtDisk('Ref:10', 1024, { 0: 1024 }),
+        builtDisk('Ref:8', 0, {}),
+      ];
       const summary = read([await buildXva({ disks })]);
       expect(summary.disks.map((disk) => disk.id)).to.have.members(['Ref:8', 'Ref:9', 'Ref:10']);
       expect(summary.blocks).to.equal(3);
@@ -159,11 +169,20 @@ describe('XvaReader', () => {
   describe('empty blocks that keep a connection alive', () => {
     const head = tarMember('ova.xml', buildOvaXml({ disks: [builtDisk('Ref:7', 4096, {})] }));
     const block = async (number: number, length: number): Promise<Buffer> =>
-      Buffer.concat(await blockMembers(`Ref:7/${String(number).padStart(8, '0')}`, Buffer.alloc(length, number + 1), 'xxhash'));
+      Buffer.concat(
+        await blockMembers(`Ref:7/${String(number).padStart(8, '0')}`, Buffer.alloc(length, number + 1), 'xxhash'),
+      );
 
     it('use up a number and no space', async () => {
       // Places 0, 1 (left out), 2 and 3; the empty block has number 2, so the blocks after it are one number on.
-      const summary = read([head, await block(0, 1024), await block(2, 0), await block(3, 1024), await block(4, 1024), END]);
+      const summary = read([
+        head,
+        await block(0, 1024),
+        await block(2, 0),
+        await block(3, 1024),
+        await block(4, 1024),
+        END,
+      ]);
       expect(summary).to.include({ blocks: 3, zeroBytesSkipped: 1024 });
     });
 
@@ -227,7 +246,9 @@ describe('XvaReader', () => {
       const error = failure(...members);
       const at = Buffer.concat(members.slice(0, 4)).length + 512;
       expect(error).to.include({ what: 'Block Ref:7/00000002 does not match its checksum', offsetBytes: at });
-      expect(error.expected).to.equal(JSON.stringify(await xxhash64(smallDisk.blocks.get(2)!).then((hash) => hash.toUpperCase())));
+      expect(error.expected).to.equal(
+        JSON.stringify(await xxhash64(smallDisk.blocks.get(2)!).then((hash) => hash.toUpperCase())),
+      );
       expect(error.found).to.match(/^[0-9A-F]{16}$/);
     });
 
@@ -239,9 +260,14 @@ describe('XvaReader', () => {
     });
 
     type Spoil = (members: Buffer[]) => Buffer[] | Promise<Buffer[]>;
-    const replaced = (index: number, ...by: Buffer[]): Spoil => (members) => [...members.slice(0, index), ...by, ...members.slice(index + 1)];
-    const inserted = (index: number, ...what: Buffer[]): Spoil => (members) => [...members.slice(0, index), ...what, ...members.slice(index)];
-    const block = async (name: string, length: number): Promise<Buffer> => Buffer.concat(await blockMembers(name, Buffer.alloc(length, 7), 'xxhash'));
+    const replaced =
+      (index: number, ...by: Buffer[]): Spoil =>
+      (members) => [...members.slice(0, index), ...by, ...members.slice(index + 1)];
+    const inserted =
+      (index: number, ...what: Buffer[]): Spoil =>
+      (members) => [...members.slice(0, index), ...what, ...members.slice(index)];
+    const block = async (name: string, length: number): Promise<Buffer> =>
+      Buffer.concat(await blockMembers(name, Buffer.alloc(length, 7), 'xxhash'));
 
     const kinds: readonly (readonly [string, RegExp, Spoil])[] = [
       ['another first member', /not the metadata/, replaced(0, tarMember('other.xml', Buffer.from('x')))],
@@ -251,26 +277,95 @@ describe('XvaReader', () => {
       ['an ova.xml twice', /may not have/, (members) => [members[0]!, ...members]],
       ['a member of another name', /may not have/, inserted(1, tarMember('Ref:7/readme', Buffer.from('x')))],
       ['a number of seven digits', /may not have/, inserted(1, tarMember('Ref:7/0000000', Buffer.from('x')))],
-      ['a folder', /a type that the archive may not have/, inserted(1, tarMember('Ref:7/', Buffer.alloc(0), 'ustar', '5'))],
-      ['a disk that ova.xml does not have', /whose turn it is not/, async (members) => [members[0]!, await block('Ref:8/00000000', 1024), END]],
-      ['a block after the last', /whose turn it is not/, async (members) => [...members.slice(0, -1), await block('Ref:7/00000006', 10), END]],
+      [
+        'a folder',
+        /a type that the archive may not have/,
+        inserted(1, tarMember('Ref:7/', Buffer.alloc(0), 'ustar', '5')),
+      ],
+      [
+        'a disk that ova.xml does not have',
+        /whose turn it is not/,
+        async (members) => [members[0]!, await block('Ref:8/00000000', 1024), END],
+      ],
+      [
+        'a block after the last',
+        /whose turn it is not/,
+        async (members) => [...members.slice(0, -1), await block('Ref:7/00000006', 10), END],
+      ],
       ['a block twice', /not in order/, (members) => [...members.slice(0, 3), members[1]!, ...members.slice(3)]],
-      ['a first block of another number', /first block of Ref:7 is missing/, async (members) => [members[0]!, await block('Ref:7/00000001', 1024), END]],
-      ['a block beyond the end', /beyond the end/, async (members) => [members[0]!, await block('Ref:7/00000000', 6000), END]],
+      [
+        'a first block of another number',
+        /first block of Ref:7 is missing/,
+        async (members) => [members[0]!, await block('Ref:7/00000001', 1024), END],
+      ],
+      [
+        'a block beyond the end',
+        /beyond the end/,
+        async (members) => [members[0]!, await block('Ref:7/00000000', 6000), END],
+      ],
       ['no last block', /ends before the end of disk Ref:7/, (members) => [...members.slice(0, 5), END]],
-      ['a checksum of another kind', /without its checksum/, replaced(2, tarMember('Ref:7/00000000.md5', Buffer.alloc(16, 'a')))],
-      ['a checksum of another block', /without its checksum/, replaced(2, tarMember('Ref:7/00000001.xxhash', Buffer.alloc(16, 'a')))],
-      ['a checksum of the wrong length', /wrong length/, replaced(2, tarMember('Ref:7/00000000.xxhash', Buffer.alloc(17, 'a')))],
-      ['a change of checksums', /kind of checksum changes/, replaced(4, tarMember('Ref:7/00000002.checksum', Buffer.alloc(40, 'a')))],
+      [
+        'a checksum of another kind',
+        /without its checksum/,
+        replaced(2, tarMember('Ref:7/00000000.md5', Buffer.alloc(16, 'a'))),
+      ],
+      [
+        'a checksum of another block',
+        /without its checksum/,
+        replaced(2, tarMember('Ref:7/00000001.xxhash', Buffer.alloc(16, 'a'))),
+      ],
+      [
+        'a checksum of the wrong length',
+        /wrong length/,
+        replaced(2, tarMember('Ref:7/00000000.xxhash', Buffer.alloc(17, 'a'))),
+      ],
+      [
+        'a change of checksums',
+        /kind of checksum changes/,
+        replaced(4, tarMember('Ref:7/00000002.checksum', Buffer.alloc(40, 'a'))),
+      ],
       ['a block as the last member', /without its checksum/, (members) => [...members.slice(0, 2), END]],
       ['one zero block in the middle', /ends before the end of disk/, inserted(3, Buffer.alloc(512))],
-      ['a member between the two zero blocks', /after the first block of the end/, (members) => [...members.slice(0, -1), Buffer.alloc(512), members[1]!, END]],
+      [
+        'a member between the two zero blocks',
+        /after the first block of the end/,
+        (members) => [...members.slice(0, -1), Buffer.alloc(512), members[1]!, END],
+      ],
       ['a zero block too many', /after the end/, (members) => [...members, Buffer.alloc(512)]],
       ['one byte after the end', /after the end/, (members) => [...members, Buffer.from('x')]],
-      ['padding that is not zero', /Padding/, (members) => { members[2]![512 + 20] = 1; return members; }],
-      ['a header checksum that is wrong', /does not match its checksum/, (members) => { members[1]![110]! ^= 1; return members; }],
-      ['a header checksum that is no number', /readable checksum/, (members) => { members[1]!.write('zz', 148); return members; }],
-      ['a size that is no number', /readable size/, (members) => { members[1]!.write('x', 124); resum(members[1]!); return members; }],
+      [
+        'padding that is not zero',
+        /Padding/,
+        (members) => {
+          members[2]![512 + 20] = 1;
+          return members;
+        },
+      ],
+      [
+        'a header checksum that is wrong',
+        /does not match its checksum/,
+        (members) => {
+          members[1]![110]! ^= 1;
+          return members;
+        },
+      ],
+      [
+        'a header checksum that is no number',
+        /readable checksum/,
+        (members) => {
+          members[1]!.write('zz', 148);
+          return members;
+        },
+      ],
+      [
+        'a size that is no number',
+        /readable size/,
+        (members) => {
+          members[1]!.write('x', 124);
+          resum(members[1]!);
+          return members;
+        },
+      ],
     ];
     for (const [what, expected, spoil] of kinds) {
       it(`is found: ${what}`, async () => {
@@ -289,7 +384,9 @@ describe('XvaReader', () => {
       const reader = new XvaReader();
       reader.push(await smallXva());
       reader.end();
-      expect(() => { reader.push(Buffer.from('x')); }).to.throw(FormatError, 'after the reader was ended');
+      expect(() => {
+        reader.push(Buffer.from('x'));
+      }).to.throw(FormatError, 'after the reader was ended');
     });
 
     it('never is anything but a FormatError', () => {
@@ -309,7 +406,10 @@ describe('XvaReader', () => {
       const members = await smallMembers();
       for (const [index] of members.entries()) {
         const before = Buffer.concat(members.slice(0, index));
-        for (const pieces of [[before, page], [before, ...Array.from(page, (byte) => Buffer.of(byte))]]) {
+        for (const pieces of [
+          [before, page],
+          [before, ...Array.from(page, (byte) => Buffer.of(byte))],
+        ]) {
           const error = failure(...pieces);
           expect(error.xapiError, `before member ${index}`).to.deep.equal(xapiError);
           expect(error.offsetBytes).to.equal(before.length);
@@ -331,24 +431,41 @@ describe('XvaReader', () => {
       expect(failure(cut, ...Array.from(page, (byte) => Buffer.of(byte))).xapiError).to.deep.equal(xapiError);
     });
 
+    it('is not seen in a cut disk that holds other HTTP answers', () => {
+      const disk = builtDisk('Ref:7', 8192, {});
+      const head = [
+        tarMember('ova.xml', buildOvaXml({ disks: [disk] })),
+        tarMember('Ref:7/00000000', Buffer.alloc(8192)),
+      ];
+      const cut = Buffer.concat(head).subarray(0, -4096);
+      expect(failure(cut, Buffer.from('HTTP/1.1 200 OK\r\n\r\nhello')).what).to.match(/cut short/);
+    });
+
     it('ends the reading as soon as it is complete', async () => {
       const reader = new XvaReader();
       reader.push(await smallMembers().then((members) => members[0]!));
       const long = errorPage(`VDI_IO_ERROR: [ ${'x'.repeat(600)} ]`);
-      expect(() => { reader.push(long); }).to.throw(FormatError, 'VDI_IO_ERROR');
+      expect(() => {
+        reader.push(long);
+      }).to.throw(FormatError, 'VDI_IO_ERROR');
     });
 
     it('ends the reading when it has no end', async () => {
       const reader = new XvaReader();
       reader.push(await smallMembers().then((members) => members[0]!));
       expect(() => {
-        for (let piece = 0; piece < 40; piece += 1) reader.push(piece === 0 ? page.subarray(0, 300) : Buffer.alloc(512, 'x'));
+        for (let piece = 0; piece < 40; piece += 1)
+          reader.push(piece === 0 ? page.subarray(0, 300) : Buffer.alloc(512, 'x'));
       }).to.throw(FormatError, 'HTTP 500');
     });
 
     const pages: readonly (readonly [string, Buffer, unknown])[] = [
       ['no parameters', errorPage('DEFAULT_SR_NOT_FOUND: [  ]'), { code: 'DEFAULT_SR_NOT_FOUND', params: [] }],
-      ['text without a code', errorPage('Xmlm.Error(1:1, &quot;x&quot;)'), { code: 'INTERNAL_ERROR', params: ['Xmlm.Error(1:1, "x")'] }],
+      [
+        'text without a code',
+        errorPage('Xmlm.Error(1:1, &quot;x&quot;)'),
+        { code: 'INTERNAL_ERROR', params: ['Xmlm.Error(1:1, "x")'] },
+      ],
       ['a page cut off', errorPage('VM_MISSING: [ a ]', ''), { code: 'VM_MISSING', params: ['a'] }],
       ['no information', Buffer.from('HTTP/1.0 403 Forbidden\r\n\r\n'), undefined],
       ['a status line that is cut', Buffer.from('HTTP/1.'), undefined],

@@ -26,17 +26,20 @@ describe('Xxh64', () => {
 
   it('keeps any number of digests apart', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(fc.nat(2), fc.uint8Array({ maxLength: 100 })), { maxLength: 30 }), async (steps) => {
-        const hashes = [new Xxh64(), new Xxh64(), new Xxh64()];
-        const all: Uint8Array[][] = [[], [], []];
-        for (const [which, bytes] of steps) {
-          hashes[which]!.update(bytes);
-          all[which]!.push(bytes);
-        }
-        for (const [which, hash] of hashes.entries()) {
-          expect(hash.digest()).to.equal((await xxhash64(Buffer.concat(all[which]!))).toUpperCase());
-        }
-      }),
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(2), fc.uint8Array({ maxLength: 100 })), { maxLength: 30 }),
+        async (steps) => {
+          const hashes = [new Xxh64(), new Xxh64(), new Xxh64()];
+          const all: Uint8Array[][] = [[], [], []];
+          for (const [which, bytes] of steps) {
+            hashes[which]!.update(bytes);
+            all[which]!.push(bytes);
+          }
+          for (const [which, hash] of hashes.entries()) {
+            expect(hash.digest()).to.equal((await xxhash64(Buffer.concat(all[which]!))).toUpperCase());
+          }
+        },
+      ),
     );
   });
 });

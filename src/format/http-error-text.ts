@@ -1,7 +1,7 @@
 import { FormatError, type XapiErrorText } from './format-error.js';
 
 /** What an answer that XAPI writes into a body begins with; one digit of the version follows. */
-export const HTTP_ERROR_START = Buffer.from('HTTP/1.', 'latin1');
+const HTTP_ERROR_START = Buffer.from('HTTP/1.', 'latin1');
 /** An error page of XAPI's has a few hundred bytes; nothing beyond this is looked at. */
 export const MAX_ERROR_TEXT_BYTES = 16 * 1024;
 

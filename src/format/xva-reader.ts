@@ -1,13 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { DiskCoverage, type DiskTotals } from './disk-coverage.js';
 import { FormatError } from './format-error.js';
-import {
-  HTTP_ERROR_START,
-  httpErrorInBody,
-  isCompleteErrorPage,
-  MAX_ERROR_TEXT_BYTES,
-  startsAsHttpAnswer,
-} from './http-error-text.js';
+import { httpErrorInBody, isCompleteErrorPage, MAX_ERROR_TEXT_BYTES, startsAsHttpAnswer } from './http-error-text.js';
 import { archiveDisks, parseOvaXml, type XvaArchive } from './ova-xml.js';
 import { TailWindow } from './tail-window.js';
 import { isZeroBlock, parseTarHeader, TAR_BLOCK_BYTES, tarPaddingBytes } from './tar-header.js';
@@ -39,6 +33,8 @@ const OVA_XML = 'ova.xml';
 const DEFAULT_MAX_OVA_XML_BYTES = 16 * 1024 * 1024;
 /** Digits of a block's checksum, by the extension of its member (facts 5.4). */
 const CHECKSUM_DIGITS: Readonly<Record<BlockChecksumKind, number>> = { xxhash: 16, checksum: 40 };
+/** How XAPI's own error page begins; a disk may hold other HTTP answers. */
+const POOL_ERROR = /HTTP\/1\.\d 500 Internal Error\r\n/;
 const BLOCK_NAME = /^(.+)\/(\d{8,15})$/;
 
 type Part = 'header' | 'ova-xml' | 'block' | 'checksum' | 'padding' | 'end' | 'http-answer';
@@ -310,9 +306,10 @@ export class XvaReader {
 
   /** Why the input ended too early: perhaps its last bytes are an error page that fell into a block. */
   #truncation(): FormatError {
-    const tail = this.#tail.read();
-    const start = tail.lastIndexOf(HTTP_ERROR_START);
-    if (start >= 0) return httpErrorInBody(tail.toString('latin1', start), this.#position - tail.length + start);
+    const tail = this.#tail.read().toString('latin1');
+    const isAtHeader = this.#part === 'header' && startsAsHttpAnswer(this.#header.subarray(0, this.#gathered));
+    const start = isAtHeader ? tail.length - this.#gathered : tail.search(POOL_ERROR);
+    if (start >= 0) return httpErrorInBody(tail.slice(start), this.#position - tail.length + start);
     const expected = this.#archive === undefined ? 'ova.xml' : 'the end of the archive';
     return new FormatError('The archive is cut short', {
       offsetBytes: this.#position,
