@@ -13,6 +13,7 @@ const layers = {
   plugin: ['contract', 'provider', 'session', 'browser', 'backup', 'restore', 'transfer', 'format', 'xapi', 'common'],
   simulator: ['common'],
   host: ['contract', 'common'],
+  demo: ['common'],
 };
 
 const layerRules = Object.entries(layers).map(([from, to]) => ({
