@@ -12,6 +12,8 @@ export interface Opened<T> {
 /** The tree of a source for a host's own file-system browser, without the rest. */
 export interface BrowserContribution {
   readonly id: string;
+  /** The provider whose sources it shows. */
+  readonly providerId: string;
   readonly displayName: string;
   open(client: ClientConfig, signal?: AbortSignal): Promise<Opened<SourceBrowser>>;
 }

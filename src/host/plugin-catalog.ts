@@ -57,20 +57,20 @@ export class PluginCatalog {
   #add(plugin: LoadedPlugin): void {
     this.#cleanups.add(`plugin ${plugin.manifest.id}`, () => plugin.deactivate());
     const { sources, browsers, restoreHandlers } = plugin.contributions;
-    for (const source of sources) addOnce(this.#sources, source, 'source');
-    for (const browser of browsers) addOnce(this.#browsers, browser, 'browser');
+    for (const source of sources) addOnce(this.#sources, source.id, source, 'source');
+    for (const browser of browsers) addOnce(this.#browsers, browser.providerId, browser, 'browser');
     for (const handler of restoreHandlers) this.restoreHandlers.register(handler);
     this.#plugins.push(plugin);
   }
 }
 
-function addOnce<T extends { readonly id: string }>(all: Map<string, T>, entry: T, what: string): void {
-  if (all.has(entry.id)) {
-    throw new BackupError('PLUGIN_LOAD_FAILED', `Two plugins contribute the ${what} ${entry.id}.`, {
+function addOnce<T>(all: Map<string, T>, key: string, entry: T, what: string): void {
+  if (all.has(key)) {
+    throw new BackupError('PLUGIN_LOAD_FAILED', `Two plugins contribute the ${what} ${key}.`, {
       hint: 'Take one of the two plugins out of the configuration.',
     });
   }
-  all.set(entry.id, entry);
+  all.set(key, entry);
 }
 
 function found<T>(all: ReadonlyMap<string, T>, id: string, what: string): T {

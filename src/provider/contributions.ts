@@ -18,6 +18,7 @@ export const RESTORE_HANDLER_ID = 'xenserver-machines';
 export function contributionsOf(provider: BackupSourceProvider): PluginContributions {
   const browser: BrowserContribution = {
     id: BROWSER_ID,
+    providerId: provider.id,
     displayName: DISPLAY_NAME,
     open: (client, signal) => openPart<SourceBrowser>(provider, client, signal, (source) => source.browser),
   };
