@@ -207,4 +207,41 @@ describe('journey: overwrite that fails', function () {
     }
     expect(failures).to.be.greaterThan(15);
   });
+
+  it('can be finished or undone by another process after a crash at any moment', async () => {
+    const calls = await callsOfOverwrite();
+    const uuid = world.uuidOf('db');
+    const { record, sink } = await world.backup('vm/db');
+    const wanted = world.disksOf(uuid);
+    const { faults } = world.running.pool;
+    const forCall = faults.forCall.bind(faults);
+    const outcomes = new Set<string>();
+    for (let last = calls.indexOf('VBD.destroy') - 4; last < calls.length; last += 1) {
+      change(world, uuid);
+      const changed = world.disksOf(uuid);
+      const before = essence(world.state());
+      let made = 0;
+      faults.forCall = (call) => {
+        made += 1;
+        return made > last ? [{ failWith: ['INTERNAL_ERROR', 'the process is dead'] }] : forCall(call);
+      };
+      await reportOf(world.source.restore({ mode: 'overwrite' }, sink.media(record))).catch(() => undefined);
+      faults.forCall = forCall;
+      const later = await world.anotherProcess(3_600_000);
+      const report = await later.source.reconcile();
+      await later.close();
+      const where = `dead after ${last} calls (${calls[last] ?? 'all'}): ${JSON.stringify(report)}`;
+      const isNew = JSON.stringify(world.disksOf(uuid)) === JSON.stringify(wanted);
+      outcomes.add(isNew ? 'new' : 'old');
+      expect(report.kept, where).to.deep.equal([]);
+      if (isNew) {
+        expect(JSON.stringify(world.state()), where).to.not.include('xen-backup');
+        expect(world.field('VM', uuid, 'name_label'), where).to.equal('db');
+      } else {
+        expect(essence(world.state()), where).to.deep.equal(before);
+        expect(world.disksOf(uuid), where).to.deep.equal(changed);
+      }
+    }
+    expect([...outcomes].sort()).to.deep.equal(['new', 'old']);
+  });
 });

@@ -2,7 +2,7 @@ import { type Readable } from 'node:stream';
 import { inject, injectable } from 'inversify';
 import { Clock } from '../common/clock.js';
 import { type CleanupStack } from '../common/cleanup-stack.js';
-import { BackupError, type BackupSink, type SavesetDisk, type SavesetItem } from '../contract/index.js';
+import { BackupError, type BackupSink, isBackupError, type SavesetDisk, type SavesetItem } from '../contract/index.js';
 import { archiveDisks } from '../format/ova-xml.js';
 import { XvaReader, type XvaSummary } from '../format/xva-reader.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
@@ -104,14 +104,17 @@ export class MachineExporter {
 
   /** The pool's own reason for data that broke off or made no sense; undefined when it gives none in time. */
   async #reasonOf(task: HandlerTask, error: unknown, signal: AbortSignal): Promise<XapiError | undefined> {
-    if (signal.aborted || isXapiError(error)) return undefined;
+    const isAboutData = isBackupError(error) && (error.code === 'TRANSFER_INTERRUPTED' || error.code === 'DATA_DAMAGED');
+    if (signal.aborted || !isAboutData) return undefined;
     const waiting = new AbortController();
     try {
       const verdict = task.verdict.then(
         () => undefined,
-        (reason: unknown) => (isXapiError(reason) ? reason : undefined),
+        // That the client went away is not the pool's reason but the consequence of ours.
+        (reason: unknown) => (isXapiError(reason) && reason.code !== 'CLIENT_ERROR' ? reason : undefined),
       );
-      return await Promise.race([verdict, this.clock.sleep(REASON_WAIT_MS, waiting.signal).then(() => undefined)]);
+      const late = this.clock.sleep(REASON_WAIT_MS, waiting.signal).catch(() => undefined);
+      return await Promise.race([verdict, late.then(() => undefined)]);
     } finally {
       waiting.abort();
     }

@@ -29,7 +29,10 @@ export function createPlugin({ newClient, clock = systemClock }: PluginSeams = {
         return Promise.reject(new BackupError('INTERNAL', 'The plugin is active already.'));
       }
       const root = new Container();
-      const containers = (settings: ConnectionSettings, identity: Parameters<typeof sourceModule>[1]['identity']): Container => {
+      const containers = (
+        settings: ConnectionSettings,
+        identity: Parameters<typeof sourceModule>[1]['identity'],
+      ): Container => {
         const child = new Container({ parent: root });
         child.load(sourceModule(host, { settings, identity, newClient }));
         return child;

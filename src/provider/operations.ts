@@ -34,7 +34,12 @@ export class Operations {
         subscriber.next(event);
       };
       const all = AbortSignal.any([unsubscribed.signal, ...(signal === undefined ? [] : [signal])]);
-      const settled = this.run((any) => work(emit, any), all, fallback).then(
+      const begin = async (any: AbortSignal): Promise<Report> => {
+        // No event before the caller has its subscription in hand.
+        await Promise.resolve();
+        return await work(emit, any);
+      };
+      const settled = this.run(begin, all, fallback).then(
         (report) => {
           subscriber.next({ type: 'completed', report, atMs: this.#nowMs() });
           subscriber.complete();

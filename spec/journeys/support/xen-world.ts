@@ -109,6 +109,8 @@ export interface XenWorld {
   /** What a person would compare: every record but what moves by itself and what no one names. */
   state(): PoolState;
   backup(source: string, savesetId?: string): Promise<{ readonly record: SavesetRecord; readonly sink: RecordingSink }>;
+  /** The plugin once more, as another process of the same host would have it, so much later. */
+  anotherProcess(laterMs: number): Promise<{ readonly source: BackupSource; close(): Promise<void> }>;
   close(): Promise<void>;
 }
 
@@ -186,6 +188,12 @@ export async function startXenWorld(options: WorldOptions = {}): Promise<XenWorl
         source.backup({ source: name, savesetId: savesetId ?? `saveset-${savesets}` }, sink),
       );
       return { record, sink };
+    },
+    anotherProcess: async (laterMs) => {
+      const clock: Clock = { ...hurriedClock, nowMs: () => systemClock.nowMs() + laterMs };
+      const other = createPlugin({ clock });
+      const { sources } = await other.activate(host);
+      return { source: await sources[0]!.open(client), close: () => other.deactivate() };
     },
     close: async () => {
       await plugin.deactivate();
