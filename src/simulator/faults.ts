@@ -50,7 +50,7 @@ export class FaultPlan {
   /** The actions for a call; counts it. */
   forCall(call: string): readonly FaultAction[] {
     const name = call.replace(/^Async\./, '');
-    return this.#hit((match) => match.call !== undefined && match.call.replace(/^Async\./, '') === name);
+    return this.#hit((match) => match.call?.replace(/^Async\./, '') === name);
   }
 
   /** The actions for a transfer; counts it. */

@@ -20,6 +20,27 @@ export const poolMethods: MethodTable = {
     for (const vdi of setOf(pool.store.get('SR', args.text(0)), 'VDIs')) updateVdiSpace(pool, vdi);
     return undefined;
   },
+  'SR.create': ({ pool }, args) => {
+    const type = args.text(5);
+    if (!pool.store.all('SM').some(([, record]) => textOf(record, 'type') === type)) {
+      throw new SimulatedFailure('SR_UNKNOWN_DRIVER', [type]);
+    }
+    const isShared = args.flag(7);
+    const sr = pool.store.create('SR', {
+      name_label: args.text(3),
+      name_description: args.text(4),
+      type,
+      content_type: args.text(6),
+      shared: isShared,
+      physical_size: args.number(2),
+      sm_config: args.map(8),
+    });
+    for (const [host] of pool.store.all('host')) {
+      if (!isShared && host !== args.text(0)) continue;
+      pool.store.create('PBD', { host, SR: sr, device_config: args.map(1), currently_attached: true });
+    }
+    return sr;
+  },
   'SR.destroy': ({ pool }, args) => {
     assertUnplugged(pool, args.text(0));
     pool.store.destroy('SR', args.text(0));

@@ -64,8 +64,12 @@ export const vmMethods: MethodTable = {
   })),
   'VM.set_memory_dynamic_min': memorySetter(0, (args) => ({ memory_dynamic_min: args(1) })),
   'VM.set_memory_dynamic_max': memorySetter(0, (args) => ({ memory_dynamic_max: args(1) })),
-  'VM.set_VCPUs_max': ({ pool }, args) => { setVcpus(pool, args.text(0), { VCPUs_max: args.number(1) }); },
-  'VM.set_VCPUs_at_startup': ({ pool }, args) => { setVcpus(pool, args.text(0), { VCPUs_at_startup: args.number(1) }); },
+  'VM.set_VCPUs_max': ({ pool }, args) => {
+    setVcpus(pool, args.text(0), { VCPUs_max: args.number(1) });
+  },
+  'VM.set_VCPUs_at_startup': ({ pool }, args) => {
+    setVcpus(pool, args.text(0), { VCPUs_at_startup: args.number(1) });
+  },
   'VM.set_VCPUs_number_live': ({ pool }, args) => {
     checkVmOperation(pool, args.text(0), 'changing_VCPUs_live');
     const metrics = textOf(pool.store.get('VM', args.text(0)), 'metrics');

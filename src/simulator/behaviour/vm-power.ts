@@ -43,6 +43,11 @@ export const vmPowerMethods: MethodTable = {
     leaveHost(pool, args.text(0), { power_state: 'Halted' });
     return undefined;
   },
+  'VM.pool_migrate': ({ pool, task }, args) =>
+    withOperation(pool, task, 'VM', args.text(0), 'pool_migrate', () => {
+      pool.store.patch('VM', args.text(0), { resident_on: chooseHost(pool, args.text(0), args.text(1)) });
+      return undefined;
+    }),
   'VM.get_possible_hosts': ({ pool }, args) => {
     const srs = srsOf(pool, pool.store.get('VM', args.text(0)));
     return pool.store

@@ -117,7 +117,7 @@ export class Datamodel implements ClassShape {
         return {
           name: cls.name,
           fields: new Map(fields.map((field) => [field.name, field])),
-          messages: new Map(messages.map((message) => [message.verb, message])),
+          messages: new Map([...messages, ...queryMessages(messages)].map((message) => [message.verb, message])),
           isRemoved,
         };
       });
@@ -145,6 +145,14 @@ export class Datamodel implements ClassShape {
     }
     return undefined;
   }
+}
+
+/** `get_all_where` and `get_all_records_where`, which XAPI has for every class that can be listed but does not document. */
+function queryMessages(messages: readonly MessageModel[]): readonly MessageModel[] {
+  const query: ParamModel = { name: 'expr', type: { kind: 'string' }, isOptional: false };
+  return messages
+    .filter(({ verb }) => verb === 'get_all' || verb === 'get_all_records')
+    .map((message) => ({ ...message, name: `${message.name}_where`, verb: `${message.verb}_where`, params: [query] }));
 }
 
 function toField([name, type, qualifier, defaultValue]: RawField): FieldModel {

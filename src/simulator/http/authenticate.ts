@@ -13,8 +13,8 @@ export interface Authenticated {
  * session is opened. Undefined when there is nothing, or nothing good. Any member takes the sessions of the pool.
  */
 export function authenticate(pool: SimulatedPool, head: RequestHead, host: string): Authenticated | undefined {
-  const given = cookiesOf(head).get('session_id') ?? new URLSearchParams(head.rawQuery).get('session_id');
-  if (given !== null && given !== undefined) {
+  const given = cookiesOf(head).get('session_id') ?? new URLSearchParams(head.rawQuery).get('session_id') ?? '';
+  if (given !== '') {
     return pool.sessions.isOpen(given) ? { session: given, release: () => undefined } : undefined;
   }
   const basic = /^Basic +(\S+)$/i.exec(head.headers.get('authorization') ?? '');

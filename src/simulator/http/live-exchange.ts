@@ -136,13 +136,21 @@ export class LiveExchange implements Exchange {
   }
 
   async #leave(kind: 'cut' | 'stall' | 'end', taskEnd: 'success' | 'failure' | 'left'): Promise<never> {
-    if (kind === 'stall') await untilAborted(this.signal);
+    if (kind === 'stall') await this.#untilReleased();
     if (kind === 'cut') {
       this.destroy();
       throw new SimulatedFailure('CLIENT_ERROR', ['the connection was cut on purpose']);
     }
     if (kind === 'end') throw new AnswerEnded(taskEnd);
     throw toSimulatedFailure(this.signal.reason);
+  }
+
+  /** A stall ends when the client goes, the pool closes, or the task is cancelled; throws for the latter. */
+  async #untilReleased(): Promise<void> {
+    const task = this.#task;
+    if (task === undefined) return untilAborted(this.signal);
+    await untilAborted(AbortSignal.any([this.signal, this.pool.tasks.signalOf(task)]));
+    this.pool.tasks.throwIfCancelled(task);
   }
 
   async *#shapedBody(): AsyncGenerator<Buffer> {

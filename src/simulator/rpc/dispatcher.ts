@@ -176,7 +176,8 @@ function isTyped(result: object): result is { readonly rpc: RpcValue } {
 }
 
 function textArgument(value: RpcValue, pool: SimulatedPool): string {
-  return String(readArgument(value, { kind: 'string' }, pool.datamodel));
+  const text = readArgument(value, { kind: 'string' }, pool.datamodel);
+  return typeof text === 'string' ? text : '';
 }
 
 async function applyFaults(actions: readonly FaultAction[], signal: AbortSignal): Promise<void> {

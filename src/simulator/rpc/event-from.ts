@@ -37,6 +37,7 @@ export async function eventFrom(
   const deadlineMs = Date.now() + Math.min(Math.max(0, timeoutS), MAX_TIMEOUT_S) * 1000;
   const isTasksOnly = classes.every((cls) => /^task\/?/i.test(cls));
   for (;;) {
+    pool.sessions.check(context.session);
     const events = changesSince(pool, wanted, token);
     if (events.length > 0) return answer(pool, events, nextToken(events, token));
     if (!(await changeBefore(context, deadlineMs))) return answer(pool, [], token);
@@ -144,19 +145,11 @@ function tokenTextOf({ objects, messages }: Token): string {
 
 /** True when something changed, false when the time is up. */
 function changeBefore(context: CallContext, deadlineMs: number): Promise<boolean> {
-  const { pool, session, signal } = context;
-  return waitFor(signal, Math.max(0, deadlineMs - Date.now()), (resolve, reject) => {
-    const stops = [
-      pool.store.onChange(() => {
-        resolve(true);
-      }),
-      pool.sessions.onEnd((ended) => {
-        if (ended === session) reject(new SimulatedFailure('SESSION_INVALID', [session]));
-      }),
-    ];
-    return () => {
-      for (const stop of stops) stop();
-    };
+  const { pool, signal } = context;
+  return waitFor(signal, Math.max(0, deadlineMs - Date.now()), (resolve) => {
+    return pool.store.onChange(() => {
+      resolve(true);
+    });
   });
 }
 
@@ -164,42 +157,31 @@ async function pause({ signal }: CallContext, delayMs: number): Promise<void> {
   await waitFor(signal, delayMs, () => () => undefined);
 }
 
-/** Resolves with false after `timeoutMs`, rejects when `signal` aborts; `begin` may settle it before, and is undone. */
+/** Resolves with false after `timeoutMs`, rejects when `signal` aborts; `begin` may resolve it before, and is undone. */
 function waitFor(
   signal: AbortSignal,
   timeoutMs: number,
-  begin: (resolve: (value: boolean) => void, reject: (reason: Error) => void) => () => void,
+  begin: (resolve: (value: boolean) => void) => () => void,
 ): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      settle(() => {
-        reject(new SimulatedFailure('CLIENT_ERROR', ['gone']));
-      });
-    };
-    const settle = (finish: () => void): void => {
+    const release = (): void => {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
       stop();
-      finish();
+    };
+    const settle = (value: boolean): void => {
+      release();
+      resolve(value);
+    };
+    const onAbort = (): void => {
+      release();
+      reject(new SimulatedFailure('CLIENT_ERROR', ['gone']));
     };
     const timer = setTimeout(() => {
-      settle(() => {
-        resolve(false);
-      });
+      settle(false);
     }, timeoutMs);
     signal.addEventListener('abort', onAbort, { once: true });
-    const stop = begin(
-      (value) => {
-        settle(() => {
-          resolve(value);
-        });
-      },
-      (reason) => {
-        settle(() => {
-          reject(reason);
-        });
-      },
-    );
+    const stop = begin(settle);
     if (signal.aborted) onAbort();
   });
 }

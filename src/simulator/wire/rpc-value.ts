@@ -44,7 +44,7 @@ export function toRpc(value: WireValue, type: ValueType, shapes: RecordShapes): 
     case 'bool':
       return { tag: 'bool', value: value === true };
     case 'datetime':
-      return { tag: 'date', value: String(value) };
+      return { tag: 'date', value: textOfScalar(value) };
     case 'set':
       return { tag: 'list', items: (isList(value) ? value : []).map((item) => toRpc(item, type.of, shapes)) };
     case 'map':
@@ -97,6 +97,10 @@ export function printRpc(value: RpcValue): string {
 export function floatText(value: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'nan' : value > 0 ? 'inf' : '-inf';
   return String(Number(value.toPrecision(16)));
+}
+
+function textOfScalar(value: WireValue): string {
+  return typeof value === 'string' ? value : '';
 }
 
 function entriesOf(value: WireValue): readonly (readonly [string, WireValue])[] {
