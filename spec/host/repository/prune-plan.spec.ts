@@ -1,0 +1,62 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { type SavesetRecord } from '../../../src/contract/index.js';
+import { planPrune } from '../../../src/host/repository/prune-plan.js';
+import { savesetRecord } from '../../contract/support/saveset-record.js';
+
+const record = (savesetId: string, day: number, sourceId = 'm1', parentSavesetId?: string): SavesetRecord => ({
+  ...savesetRecord({ savesetId, createdAt: new Date(Date.UTC(2026, 0, day)).toISOString() }),
+  source: { ...savesetRecord().source, id: sourceId },
+  ...(parentSavesetId === undefined ? {} : { parentSavesetId }),
+});
+
+const ids = (records: readonly SavesetRecord[]): string[] => records.map(({ savesetId }) => savesetId);
+
+describe('planPrune', () => {
+  it('keeps the newest of each source', () => {
+    const plan = planPrune([record('a3', 3), record('a1', 1), record('b1', 1, 'm2'), record('a2', 2)], 2);
+    expect(ids(plan.keep)).to.deep.equal(['b1', 'a2', 'a3']);
+    expect(ids(plan.remove)).to.deep.equal(['a1']);
+  });
+
+  it('keeps what a kept one builds on, over several steps', () => {
+    const chain = [
+      record('full', 1),
+      record('i1', 2, 'm1', 'full'),
+      record('i2', 3, 'm1', 'i1'),
+      record('other', 2, 'm1'),
+    ];
+    const plan = planPrune(chain, 1);
+    expect(ids(plan.keep)).to.deep.equal(['full', 'i1', 'i2']);
+    expect(ids(plan.remove)).to.deep.equal(['other']);
+  });
+
+  it('ends even when records name each other as parents', () => {
+    const plan = planPrune([record('a', 1, 'm1', 'b'), record('b', 2, 'm1', 'a')], 1);
+    expect(ids(plan.remove)).to.deep.equal([]);
+  });
+
+  it('decides by id between savesets of one instant', () => {
+    expect(ids(planPrune([record('b', 1), record('a', 1)], 1).remove)).to.deep.equal(['a']);
+  });
+
+  it('never removes a parent of what it keeps, and loses none', () => {
+    const list = fc
+      .uniqueArray(fc.nat(30), { maxLength: 20 })
+      .map((days) =>
+        days.map((day, index) =>
+          record(`s${day}`, day, `m${day % 3}`, index > 0 && day % 2 === 1 ? `s${days[index - 1]}` : undefined),
+        ),
+      );
+    fc.assert(
+      fc.property(list, fc.integer({ min: 1, max: 4 }), (records, keepLast) => {
+        const { keep, remove } = planPrune(records, keepLast);
+        const removed = new Set(ids(remove));
+        return (
+          keep.length + remove.length === records.length &&
+          keep.every(({ parentSavesetId }) => !removed.has(parentSavesetId ?? ''))
+        );
+      }),
+    );
+  });
+});
