@@ -42,7 +42,9 @@ describe('wire texts', () => {
 
   it('reads back any text it wrote into a call', () => {
     const isXmlText = (value: string): boolean =>
-      [...value].every((one) => one === '\t' || one === '\n' || (one >= ' ' && !/[\p{Cs}\ufffe\uffff]/u.test(one)));
+      Array.from(value).every(
+        (one) => one === '\t' || one === '\n' || (one >= ' ' && !/[\p{Cs}\ufffe\uffff]/u.test(one)),
+      );
     const text = fc.string({ unit: 'binary' }).filter(isXmlText);
     fc.assert(
       fc.property(text, (value) => {

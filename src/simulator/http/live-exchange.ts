@@ -139,7 +139,7 @@ export class LiveExchange implements Exchange {
     if (kind === 'stall') await this.#untilReleased();
     if (kind === 'cut') {
       this.destroy();
-      throw new SimulatedFailure('CLIENT_ERROR', ['the connection was cut on purpose']);
+      throw new SimulatedFailure('CLIENT_ERROR', ['Unix.Unix_error(Unix.EPIPE, "write", "")']);
     }
     if (kind === 'end') throw new AnswerEnded(taskEnd);
     throw toSimulatedFailure(this.signal.reason);

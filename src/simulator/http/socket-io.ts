@@ -80,19 +80,21 @@ export class SocketIo {
     });
   }
 
-  /** Closes after everything written is out. */
+  /**
+   * Closes after everything written is out. What the client still sends is thrown away until it has seen the end: a
+   * hard close would take the answer from a client that is busy sending.
+   */
   async end(): Promise<void> {
     if (this.#socket.destroyed) return;
     await new Promise<void>((resolve) => {
-      this.#gone.signal.addEventListener(
-        'abort',
-        () => {
-          resolve();
-        },
-        { once: true },
-      );
-      this.#socket.end(resolve);
+      const done = (): void => {
+        resolve();
+      };
+      this.#gone.signal.addEventListener('abort', done, { once: true });
+      this.#socket.end(done);
     });
+    this.#socket.removeAllListeners('readable');
+    this.#socket.resume();
   }
 
   destroy(): void {
