@@ -14,7 +14,7 @@ function script(...steps: readonly Step[]): { call: TaskCall; calls: string[] } 
   const call: TaskCall = (method, args) => {
     const step = steps[calls.length];
     calls.push(`${method} ${JSON.stringify(args.slice(1))}`);
-    return Promise.resolve().then(() => step?.(method, args) ?? failure('script is over')());
+    return Promise.resolve().then(() => step?.(method, args) ?? failure('SCRIPT_OVER')(method, args));
   };
   return { call, calls };
 }

@@ -81,7 +81,7 @@ const TRANSPORT: Readonly<Record<TransportError['kind'], Omit<ErrorMeaning, 'mes
 };
 
 function fromTransport(error: TransportError, options: ToBackupErrorOptions): BackupError {
-  const { address, httpStatus, fingerprint, systemCode } = error;
+  const { address, httpStatus, fingerprint, systemCode, call } = error;
   const isRefusal = error.kind === 'http-status' && (httpStatus === 401 || httpStatus === 403);
   const row = TRANSPORT[error.kind];
   const meaning: ErrorMeaning = { ...row, message: error.message };
@@ -90,7 +90,10 @@ function fromTransport(error: TransportError, options: ToBackupErrorOptions): Ba
     message: error.message,
     hint: 'The pool did not accept the session for this transfer. The account needs at least the role VM admin.',
   };
-  return make(isRefusal ? refused : meaning, error, options, { address, httpStatus, fingerprint, systemCode });
+  const isSilence = call !== undefined && (error.kind === 'timeout' || error.kind === 'interrupted');
+  const silent: ErrorMeaning = { ...TRANSPORT.unreachable, message: error.message };
+  const context = { address, httpStatus, fingerprint, systemCode, ...(call === undefined ? {} : { xapiCall: call }) };
+  return make(isRefusal ? refused : isSilence ? silent : meaning, error, options, context);
 }
 
 function fromSystem(error: unknown, options: ToBackupErrorOptions): BackupError {

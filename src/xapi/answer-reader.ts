@@ -58,6 +58,14 @@ export class AnswerReader {
   }
 
   #isPageWhole(): boolean {
+    // XAPI's pages are HTML; one inside another answer is not counted in its length.
+    if (
+      this.#bytes
+        .toString('latin1', Math.max(0, this.#bytes.length - 9))
+        .trimEnd()
+        .endsWith('</html>')
+    )
+      return true;
     const length = Number(this.#head?.headers.get('content-length') ?? Number.NaN);
     return this.#bytes.length - (this.#head?.headBytes ?? 0) >= Math.min(length, MAX_PAGE_BYTES);
   }

@@ -18,6 +18,8 @@ export interface TransportErrorOptions {
   readonly fingerprint?: string;
   /** Code of the system or library error below: `ECONNREFUSED`, `CERT_HAS_EXPIRED`, ... */
   readonly systemCode?: string;
+  /** The method that was called; undefined for transfers. */
+  readonly call?: string;
 }
 
 /** A failure of the connection, not an answer of the pool. The message never holds a URL's query. */
@@ -28,6 +30,7 @@ export class TransportError extends Error {
   readonly httpStatus: number | undefined;
   readonly fingerprint: string | undefined;
   readonly systemCode: string | undefined;
+  readonly call: string | undefined;
 
   constructor(kind: TransportErrorKind, message: string, options: TransportErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -36,6 +39,16 @@ export class TransportError extends Error {
     this.httpStatus = options.httpStatus;
     this.fingerprint = options.fingerprint;
     this.systemCode = options.systemCode;
+    this.call = options.call;
+  }
+
+  /** The same error with the method whose call it ended. */
+  duringCall(call: string): TransportError {
+    const { kind, message, cause = this, address, httpStatus, fingerprint, systemCode } = this;
+    const known = Object.entries({ address, httpStatus, fingerprint, systemCode }).filter(
+      ([, value]) => value !== undefined,
+    );
+    return new TransportError(kind, message, { ...Object.fromEntries(known), cause, call });
   }
 }
 
@@ -69,19 +82,19 @@ export function toTransportError(error: unknown, address?: string): unknown {
   const { code, syscall } = (codeOf(error) === undefined ? inner : error) as { code?: unknown; syscall?: unknown };
   if (inner instanceof TransportError) return inner;
   if (typeof code !== 'string') return error;
-  const at = address === undefined ? '' : ` ${address}`;
+  const at = address ?? 'the pool';
   const options = { cause: error, systemCode: code, ...(address === undefined ? {} : { address }) };
   if (UNREACHABLE.has(code) || (code === 'ETIMEDOUT' && syscall === 'connect')) {
-    return new TransportError('unreachable', `No connection to${at}: ${code}.`, options);
+    return new TransportError('unreachable', `No connection to ${at}: ${code}.`, options);
   }
-  if (TIMEOUT.has(code)) return new TransportError('timeout', `No answer from${at} in time.`, options);
+  if (TIMEOUT.has(code)) return new TransportError('timeout', `No answer from ${at} in time.`, options);
   if (INTERRUPTED.has(code))
-    return new TransportError('interrupted', `The connection to${at} broke: ${code}.`, options);
+    return new TransportError('interrupted', `The connection to ${at} broke: ${code}.`, options);
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) {
-    return new TransportError('unreachable', `No TLS connection to${at}: ${code}.`, options);
+    return new TransportError('unreachable', `No TLS connection to ${at}: ${code}.`, options);
   }
   if (PROTOCOL.test(code)) {
-    return new TransportError('protocol', `The answer of${at} is not understandable: ${code}.`, options);
+    return new TransportError('protocol', `The answer of ${at} is not understandable: ${code}.`, options);
   }
   return error;
 }

@@ -73,6 +73,7 @@ export class XenApiClient implements XapiClient {
     const onTimeout = (): Error =>
       new TransportError('timeout', `${this.#address} did not answer ${method} in ${timeoutMs} ms.`, {
         address: this.#address,
+        call: method,
       });
     return withDeadline([signal], timeoutMs, onTimeout, async (limited) => {
       limited.throwIfAborted();
@@ -92,13 +93,14 @@ export class XenApiClient implements XapiClient {
       return new XapiError(code, params.map(String), { call: method });
     }
     const ours = toTransportError(error, this.#address);
-    if (ours instanceof TransportError) return ours;
+    if (ours instanceof TransportError) return ours.duringCall(method);
     return new TransportError(
       'protocol',
       `${this.#address} answered ${method} with something that is not a XAPI answer.`,
       {
         cause: error,
         address: this.#address,
+        call: method,
       },
     );
   }
