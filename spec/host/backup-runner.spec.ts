@@ -28,13 +28,13 @@ type Backup = (request: BackupRequest, sink: BackupSink) => Observable<BackupEve
 /** A source of which only the backup matters; it notes what it is told afterwards. */
 class ScriptedSource {
   readonly settled: string[] = [];
-  settleError: unknown;
+  settleError: Error | undefined;
 
   constructor(readonly backup: Backup) {}
 
   settle(_record: unknown, outcome: string): Promise<void> {
     this.settled.push(outcome);
-    return this.settleError === undefined ? Promise.resolve() : Promise.reject(this.settleError as Error);
+    return this.settleError === undefined ? Promise.resolve() : Promise.reject(this.settleError);
   }
 
   get source(): BackupSource {
@@ -109,7 +109,7 @@ describe('runBackup', () => {
     const repository = await openRepository();
     for (const backup of [
       () => throwError(() => new TypeError('oops')),
-      () => throwError(() => 'a string' as unknown as Error),
+      () => throwError(() => 'a string'),
       () => of<BackupEvent>({ type: 'phase-entered', atMs: 1, phase: 'check' }),
       () => EMPTY,
     ]) {

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../../src/common/package-root.js';
+import { isBackupError } from '../../src/contract/index.js';
 import { defaultConfig, readConfigFile } from '../../src/host/config-file.js';
 import { locateInJson, positionAt, syntaxErrorPosition } from '../../src/host/json-locator.js';
 import { expectCode } from '../contract/support/run-operation.js';
@@ -27,7 +28,7 @@ describe('readConfigFile', () => {
       join(packageRoot(), 'plugin.manifest.json'),
       join(folder(), 'p', 'plugin.manifest.json'),
     ]);
-    expect(config.clients['a']).to.deep.equal({ settings: {}, backupOptions: {}, restoreOptions: {} });
+    expect(config.clients.a).to.deep.equal({ settings: {}, backupOptions: {}, restoreOptions: {} });
   });
 
   it('has our own plugin and no client by default', () => {
@@ -70,7 +71,7 @@ describe('readConfigFile', () => {
     const outcome = (text: string): Promise<string> =>
       readConfigFile(write(text)).then(
         () => 'accepted',
-        (error: { code?: string }) => error.code ?? 'no code',
+        (error: unknown) => (isBackupError(error) ? error.code : 'a foreign error'),
       );
     await fc.assert(
       fc.asyncProperty(fc.oneof(fc.string(), fc.json()), async (text) =>

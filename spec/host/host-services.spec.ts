@@ -42,8 +42,9 @@ describe('createHostServices', () => {
     });
 
     it('never shows a secret that was resolved, nor a field that names one', async () => {
-      const { logger, resolveSecret } = services();
-      expect(await resolveSecret('env:PASSWORD')).to.equal('hunter22');
+      const host = services();
+      const { logger } = host;
+      expect(await host.resolveSecret('env:PASSWORD')).to.equal('hunter22');
       logger.info('logging in with hunter22', { sessionRef: 'OpaqueRef:1', deep: { note: 'hunter22' } });
       expect(lines[0]).to.not.contain('hunter22').and.not.contain('OpaqueRef');
     });
@@ -52,9 +53,9 @@ describe('createHostServices', () => {
   describe('resolveSecret', () => {
     it('reads a file, without the line break at its end', async () => {
       writeFileSync(join(folder(), 'secret'), ' two words \r\n');
-      const { resolveSecret } = services();
-      expect(await resolveSecret('file:secret')).to.equal(' two words ');
-      expect(await resolveSecret(`file:${join(folder(), 'secret')}`)).to.equal(' two words ');
+      const host = services();
+      expect(await host.resolveSecret('file:secret')).to.equal(' two words ');
+      expect(await host.resolveSecret(`file:${join(folder(), 'secret')}`)).to.equal(' two words ');
     });
 
     for (const reference of [

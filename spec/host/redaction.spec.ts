@@ -54,7 +54,7 @@ describe('Redactor', () => {
 
   it('comes to an end with values that hold themselves', () => {
     const loop: Record<string, unknown> = {};
-    loop['self'] = loop;
+    loop.self = loop;
     expect(JSON.stringify(new Redactor().value(loop))).to.contain('...');
   });
 });

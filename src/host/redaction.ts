@@ -4,7 +4,7 @@ const SECRET_KEY = /pass(word|wd|phrase)?$|secret|token|session|authorization|co
 const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/\b(session_id=)[^\s&;"']+/gi, '$1***'],
   [/\b(authorization:\s*\w+\s+)\S+/gi, '$1***'],
-  [/(\w+:\/\/[^\s/:@]*:)[^\s/@]+@/g, '$1***@'],
+  [/(\w+:\/\/[^\s/:@"']*:)[^\s/@"']+@/g, '$1***@'],
 ];
 
 /** Takes secrets out of what is shown or logged: the ones that were resolved, and what looks like one. */

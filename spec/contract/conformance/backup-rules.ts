@@ -4,7 +4,6 @@ import {
   type BackupEvent,
   type BackupRequest,
   parseSavesetRecord,
-  type Progress,
 } from '../../../src/contract/index.js';
 import { type OpenedSubject } from '../backup-source-conformance.js';
 import { digestOf, RecordingSink } from '../support/recording-sink.js';
@@ -84,7 +83,7 @@ export function describeBackup(current: () => OpenedSubject): void {
           samples.map(({ itemProgress }) => itemProgress.doneBytes),
           name,
         );
-        expect((samples.at(-1)!).itemProgress.doneBytes).to.equal(bytes.length);
+        expect(samples.at(-1)!.itemProgress.doneBytes).to.equal(bytes.length);
       }
     });
 

@@ -7,6 +7,8 @@ import {
   type SavesetRecord,
 } from '../../../src/contract/index.js';
 
+const SLICE_BYTES = 50_000;
+
 export interface SinkBehaviour {
   /** Turns of the event loop that each write takes; 0: none. */
   readonly turnsPerWrite?: number;
@@ -69,13 +71,23 @@ export class RecordingSink implements BackupSink {
     return [...this.items.values()].reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** What was written, as the media of a restore; `damage` may change the bytes of an item. */
-  media(record: SavesetRecord, damage: (bytes: Buffer, name: string) => Buffer = (bytes) => bytes): RestoreMedia {
+  /**
+   * What was written, as the media of a restore; `damage` may change the bytes of an item, `onSecondSlice` runs when an
+   * item was read in part.
+   */
+  media(
+    record: SavesetRecord,
+    damage: (bytes: Buffer) => Buffer = (bytes) => bytes,
+    onSecondSlice?: () => void,
+  ): RestoreMedia {
     return {
       record,
       openItem: (name) => {
-        const bytes = damage(Buffer.from(this.items.get(name)!), name);
-        return Promise.resolve({ stream: Readable.from(slices(bytes)), bytes: this.items.get(name)!.length });
+        const bytes = damage(Buffer.from(this.items.get(name)!));
+        return Promise.resolve({
+          stream: Readable.from(slices(bytes, onSecondSlice)),
+          bytes: this.items.get(name)!.length,
+        });
       },
     };
   }
@@ -93,6 +105,9 @@ function afterTurns(turns: number, done: () => void): void {
     });
 }
 
-function* slices(bytes: Buffer): Generator<Buffer> {
-  for (let at = 0; at < bytes.length; at += 50_000) yield bytes.subarray(at, at + 50_000);
+function* slices(bytes: Buffer, onSecond?: () => void): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
+    if (at === SLICE_BYTES) onSecond?.();
+    yield bytes.subarray(at, at + SLICE_BYTES);
+  }
 }

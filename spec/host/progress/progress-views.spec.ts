@@ -129,11 +129,11 @@ describe('formatProgress and percentOf', () => {
     expect(formatProgress(progressOf(1, 2, 'estimate'))).to.equal('1.0 MiB of about 2.0 MiB');
     expect(formatProgress(progressOf(1, 2, 'unknown'))).to.equal('1.0 MiB');
     expect(formatProgress(progressOf(1, 'none'))).to.equal('1.0 MiB');
-    expect([
-      percentOf(progressOf(1, 'none')),
-      percentOf(progressOf(0, 0)),
-      percentOf(progressOf(1, 3)),
-    ]).to.deep.equal([undefined, 0, 33]);
+    expect([percentOf(progressOf(1, 'none')), percentOf(progressOf(0, 0)), percentOf(progressOf(1, 3))]).to.deep.equal([
+      undefined,
+      0,
+      33,
+    ]);
   });
 
   it('never claim 100 % before the end is proven', () => {
@@ -207,6 +207,7 @@ describe('JsonView', () => {
 });
 
 describe('BarView', () => {
+  const ESCAPE = '\u001b';
   const make = (): { view: BarView; stream: CapturedStream } => {
     const stream = new CapturedStream(true);
     return { view: new BarView('web', stream, (_style, text) => text), stream };
@@ -214,7 +215,7 @@ describe('BarView', () => {
   /** What was drawn last, without the moves of the cursor. */
   const lastDrawn = ({ text }: CapturedStream): string[] =>
     text
-      .replace(/\u001b\[[\d;?]*[A-Za-z]/g, '\r')
+      .replace(new RegExp(`${ESCAPE}\\[[\\d;?]*[A-Za-z]`, 'g'), '\r')
       .split(/[\r\n]+/)
       .filter((line) => line.trim() !== '');
 

@@ -314,8 +314,8 @@ describe('DirectoryRepository', () => {
     it('give the bytes of an item with their number', async () => {
       const repository = await openRepository();
       await store(repository, 'a');
-      const { openItem, record } = await repository.openMedia('a');
-      const { stream, bytes } = await openItem(record.items[0]!.name, noSignal);
+      const media = await repository.openMedia('a');
+      const { stream, bytes } = await media.openItem(media.record.items[0]!.name, noSignal);
       expect(bytes).to.equal(5);
       expect((await buffer(stream)).toString()).to.equal('hello');
     });
@@ -328,11 +328,11 @@ describe('DirectoryRepository', () => {
       truncateSync(saveset('a', 'short'), 4);
       rmSync(saveset('a', 'link'));
       symlinkSync('/etc/hostname', saveset('a', 'link'));
-      const { openItem } = await repository.openMedia('a');
-      await expectCode(openItem('gone', noSignal), 'DATA_DAMAGED');
-      await expectCode(openItem('short', noSignal), 'DATA_DAMAGED');
-      await expectCode(openItem('saveset.json', noSignal), 'DATA_DAMAGED');
-      await expectCode(openItem('link', noSignal), 'MEDIUM_FAILED');
+      const media = await repository.openMedia('a');
+      await expectCode(media.openItem('gone', noSignal), 'DATA_DAMAGED');
+      await expectCode(media.openItem('short', noSignal), 'DATA_DAMAGED');
+      await expectCode(media.openItem('saveset.json', noSignal), 'DATA_DAMAGED');
+      await expectCode(media.openItem('link', noSignal), 'MEDIUM_FAILED');
     });
   });
 
@@ -399,7 +399,7 @@ describe('DirectoryRepository', () => {
       await store(repository, 'base');
       await store(repository, 'next', { level: 'incremental', parentSavesetId: 'base' });
       const error = await expectCode(repository.delete('base'), 'REQUEST_INVALID');
-      expect(error.context['children']).to.deep.equal(['next']);
+      expect(error.context.children).to.deep.equal(['next']);
       await repository.delete('next');
       await repository.delete('base');
       expect(readdirSync(saveset())).to.deep.equal([]);

@@ -1,3 +1,4 @@
+import { Option } from 'commander';
 import { formatBytes } from '../../common/byte-size.js';
 import {
   type BackupEstimate,
@@ -5,6 +6,7 @@ import {
   type BackupReport,
   type BackupRequest,
   type BackupSource,
+  type BackupSourceProvider,
   type ResolvedSource,
 } from '../../contract/index.js';
 import { newSavesetId, runBackup } from '../backup-runner.js';
@@ -24,7 +26,7 @@ import {
   providerOptions,
 } from './common-options.js';
 import { EXIT, type ExitCode, exitCodeOf, worstOf } from './exit-code.js';
-import { OpenHost } from './open-host.js';
+import { OpenHost, requestInvalid } from './open-host.js';
 import { viewFor } from './operation-view.js';
 
 interface BackupOptions extends CommonOptions, ProviderOptions {
@@ -32,12 +34,14 @@ interface BackupOptions extends CommonOptions, ProviderOptions {
   readonly dryRun?: boolean;
 }
 
+const LEVELS: readonly (BackupLevel | 'auto')[] = ['full', 'incremental', 'differential', 'copy', 'auto'];
+
 type RequestParts = Pick<BackupRequest, 'level' | 'options'> & { readonly signal: AbortSignal };
 
 export const backupCommand: CommandModule = {
   define: (command) => {
     command.argument('<source...>', 'what to save: a path of "xen-backup browse", or a name that fits one thing only');
-    command.option('--level <level>', 'full, incremental, differential, copy or auto');
+    command.addOption(new Option('--level <level>', 'how much to save (default: full)').choices(LEVELS));
     command.option('--dry-run', 'say what would be saved, and how much it is');
     addProviderOptions(command);
     addCommonOptions(addClientOptions(command)).addHelpText(
@@ -62,6 +66,7 @@ Examples:
         signal,
         ...(options.level === undefined ? {} : { level: options.level }),
       };
+      refuseLevel(await host.provider(), options.level);
       const repository = options.dryRun === true ? undefined : await host.repository({ create: true });
       const source = await host.openSource();
       const targets = distinct(await source.resolve(names, signal));
@@ -89,7 +94,8 @@ interface OneBackup {
 /** A failure is told here, so that the next backup gets its turn. */
 async function saveOne({ output, signal }: CliContext, host: OpenHost, job: OneBackup): Promise<ExitCode> {
   const savesetId = newSavesetId(job.target.displayName, systemClock.nowMs());
-  const view = viewFor(output, job.target.displayName, { source: job.target.path, savesetId });
+  const labels = { source: job.target.path, savesetId };
+  const view = viewFor(output, job.target.displayName, labels);
   let warnings = 0;
   try {
     signal.throwIfAborted();
@@ -113,9 +119,15 @@ async function saveOne({ output, signal }: CliContext, host: OpenHost, job: OneB
   } catch (error) {
     view.close();
     const known = toHostError(error);
-    output.failure(known);
+    output.failure(known, labels);
     return exitCodeOf(known.code);
   }
+}
+
+/** What the provider cannot do is known as data, before anything is opened. */
+function refuseLevel({ displayName, capabilities }: BackupSourceProvider, level: BackupOptions['level']): void {
+  if (level === undefined || capabilities.levels.includes(level)) return;
+  throw requestInvalid(`${displayName} offers no ${level} backup.`, `It offers: ${capabilities.levels.join(', ')}.`);
 }
 
 async function estimateOne(

@@ -30,6 +30,8 @@ export interface CliOutputOptions {
 /** A cell: text from anywhere, and how it is painted. */
 export type Cell = string | { readonly text: string; readonly style: Style };
 
+const SENTENCES: ReadonlySet<string> = new Set(['message', 'hint', 'why', 'description', 'reason']);
+
 /** Everything that the command line says goes through here: text or JSON, painted or plain, secrets taken out. */
 export class CliOutput {
   constructor(private readonly options: CliOutputOptions) {}
@@ -52,9 +54,12 @@ export class CliOutput {
     if (!this.isJson) this.options.out.write(`${text}\n`);
   };
 
-  /** One JSON value a line; only with --json. */
+  /** One JSON value a line; only with --json. Sentences are redacted; data (names, digests) stays what it is. */
   readonly json = (value: unknown): void => {
-    if (this.isJson) this.options.out.write(`${JSON.stringify(this.options.redactor.value(value))}\n`);
+    const { out, redactor } = this.options;
+    const redact = (key: string, entry: unknown): unknown =>
+      SENTENCES.has(key) && typeof entry === 'string' ? redactor.text(entry) : entry;
+    if (this.isJson) out.write(`${JSON.stringify(value, redact)}\n`);
   };
 
   /** A line beside the result, on standard error. */
@@ -93,14 +98,14 @@ export class CliOutput {
   }
 
   /** `error CODE: sentence` and a hint on standard error; with --json also the last line on standard output. */
-  failure(error: BackupError): void {
+  failure(error: BackupError, labels: Readonly<Record<string, string>> = {}): void {
     const { redactor, err, isDebug } = this.options;
     const text = (value: string): string => withoutControls(redactor.text(value));
     err.write(`error ${error.code}: ${text(error.message)}\n`);
     if (error.hint !== undefined) err.write(`hint: ${text(error.hint)}\n`);
     for (const line of candidatesOf(error)) err.write(`  ${text(line)}\n`);
     if (isDebug) err.write(`${redactor.text(stackOf(error))}\n`);
-    this.json({ type: 'failed', error: error.toJSON() });
+    this.json({ type: 'failed', error: redactor.value(error.toJSON()), ...labels });
   }
 
   #cell(cell: Cell): string {

@@ -6,6 +6,8 @@ import { type ExitCode } from './exit-code.js';
 export interface CommandModule {
   /** Adds arguments, options and examples. */
   readonly define: (command: Command) => void;
+  /** True for a command that serves until Ctrl-C, which is then its ordinary end. */
+  readonly isServer?: boolean;
   /** `command` holds the parsed arguments (`processedArgs`) and options (`opts()`). */
   readonly run: (context: CliContext, command: Command) => Promise<ExitCode>;
 }

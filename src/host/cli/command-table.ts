@@ -60,7 +60,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'reconcile',
-    summary: 'Remove what a crashed run left behind, at the source and in the repository',
+    summary: 'Remove what a crashed run left behind',
     load: async () => (await import('./reconcile-command.js')).reconcileCommand,
   },
 ];

@@ -11,6 +11,8 @@ export class Interrupts {
   constructor(
     private readonly around: Pick<CliProcess, 'signals' | 'exit'>,
     private readonly note: (text: string) => void,
+    /** False for a command that only runs until it is told to end: there is nothing to explain. */
+    private readonly isWork = true,
   ) {
     for (const name of SIGNALS) this.around.signals.on(name, this.#onSignal);
   }
@@ -25,7 +27,7 @@ export class Interrupts {
 
   readonly #onSignal = (): void => {
     if (!this.signal.aborted) {
-      this.note('Cancelling and cleaning up. Press Ctrl-C again to leave at once.');
+      if (this.isWork) this.note('Cancelling and cleaning up. Press Ctrl-C again to leave at once.');
       this.#cancelling.abort(new BackupError('CANCELLED', 'Cancelled; everything is cleaned up.'));
       return;
     }

@@ -1,6 +1,7 @@
 import { formatBytes } from '../../common/byte-size.js';
 import {
   BackupError,
+  type BackupSourceProvider,
   type RestorePlan,
   type RestoreReport,
   type RestoreRequest,
@@ -66,7 +67,9 @@ Examples:
         ...(options.storage === undefined ? {} : { storage: options.storage }),
       };
       const catalog = await host.catalog();
-      refuseOtherProvider(record, catalog.provider(host.client.provider).id, host.client.name);
+      const provider = await host.provider();
+      refuseOtherProvider(record, provider.id, host.client.name);
+      refuseMode(provider, mode.mode);
       const opened = await catalog.restoreHandlers.open(record, host.clientConfig, signal);
       host.onClose('the restore handler', () => opened.close());
       if (options.dryRun === true) {
@@ -124,6 +127,11 @@ function refuseOtherProvider({ providerId, savesetId }: SavesetRecord, ours: str
   );
 }
 
+function refuseMode({ displayName, capabilities }: BackupSourceProvider, mode: RestoreRequest['mode']): void {
+  if (capabilities.restoreModes.includes(mode)) return;
+  throw requestInvalid(`${displayName} cannot restore that way.`, `It can: ${capabilities.restoreModes.join(', ')}.`);
+}
+
 function sayPlan(output: CliOutput, { mode, targetName, targetId, storage, steps, warnings }: RestorePlan): void {
   const target = targetId === undefined ? withoutControls(targetName) : `${withoutControls(targetName)} (${targetId})`;
   output.line(`${mode === 'new' ? 'A new object' : 'Overwrite'}: ${output.paint('bold', target)}`);
@@ -141,7 +149,7 @@ function sayPlan(output: CliOutput, { mode, targetName, targetId, storage, steps
 
 function summaryOf(output: CliOutput, report: RestoreReport): string {
   const { targetName, targetId, isRunning, transferredBytes, elapsedMs } = report;
-  const facts = [`${formatBytes(transferredBytes)} in ${formatDuration(elapsedMs)}`, ...(isRunning ? ['running'] : [])];
-  const id = targetId === undefined ? '' : ` ${targetId}`;
-  return `${output.paint('green', 'restored')} ${output.paint('bold', withoutControls(targetName))}${id} (${facts.join(', ')})`;
+  const size = `${formatBytes(transferredBytes)} in ${formatDuration(elapsedMs)}`;
+  const facts = [...(targetId === undefined ? [] : [targetId]), size, ...(isRunning ? ['running'] : [])];
+  return `${output.paint('green', 'restored')} ${output.paint('bold', withoutControls(targetName))} (${facts.join(', ')})`;
 }

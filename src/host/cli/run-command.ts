@@ -13,7 +13,7 @@ export async function runCommand(module: CommandModule, command: Command, around
   const { json = false, debug = false } = command.opts<{ readonly json?: boolean; readonly debug?: boolean }>();
   const redactor = new Redactor();
   const output = outputFor(around, json, debug, redactor);
-  const interrupts = new Interrupts(around, output.note);
+  const interrupts = new Interrupts(around, output.note, module.isServer !== true);
   try {
     const { environment, workingFolder } = around;
     const { signal } = interrupts;

@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { CleanupStack } from '../../common/cleanup-stack.js';
 import { BackupError } from '../../contract/index.js';
-import { systemCode } from '../to-host-error.js';
 import { type CliOutput } from './cli-output.js';
 import { type CommandModule } from './command-module.js';
 import { wholeNumber } from './common-options.js';
@@ -32,6 +31,7 @@ interface StartedPool {
 }
 
 export const simulateCommand: CommandModule = {
+  isServer: true,
   define: (command) => {
     command
       .option('--pool <file>', 'what the pool holds, as JSON (default: a small pool)')
@@ -86,7 +86,7 @@ async function start(options: SimulateOptions, workingFolder: string): Promise<S
 
 function toStartError(error: unknown): BackupError {
   const reason = error instanceof Error ? error.message : String(error);
-  const isPort = ['EADDRINUSE', 'EACCES'].includes(systemCode(error) ?? '');
+  const isPort = /\b(cannot listen|EADDRINUSE|EACCES)\b/.test(reason);
   return new BackupError('CONFIG_INVALID', `The simulated pool cannot start: ${reason}`, {
     hint: isPort ? 'Choose another --port, or leave it out.' : 'Correct the file given with --pool.',
     cause: error,
