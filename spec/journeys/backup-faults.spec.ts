@@ -40,12 +40,18 @@ describe('journey: backup that meets trouble', () => {
     [
       'the storage can not snapshot',
       ['SNAPSHOT_FAILED'],
-      { match: { call: 'VM.snapshot' }, action: { failWith: ['SR_BACKEND_FAILURE_82', '', 'Failed to snapshot VDI', ''] } },
+      {
+        match: { call: 'VM.snapshot' },
+        action: { failWith: ['SR_BACKEND_FAILURE_82', '', 'Failed to snapshot VDI', ''] },
+      },
     ],
     [
       'the storage has no room for the snapshot',
       ['STORAGE_FULL'],
-      { match: { call: 'VM.snapshot' }, action: { failWith: ['SR_BACKEND_FAILURE_44', '', 'There is insufficient space', ''] } },
+      {
+        match: { call: 'VM.snapshot' },
+        action: { failWith: ['SR_BACKEND_FAILURE_44', '', 'There is insufficient space', ''] },
+      },
     ],
     [
       'the snapshot can not be marked',
@@ -70,7 +76,11 @@ describe('journey: backup that meets trouble', () => {
   it('waits for a disk that the pool still holds', async () => {
     const before = world.state();
     for (const occurrence of [1, 2, 3]) {
-      world.running.addFault({ match: { call: 'VDI.destroy' }, occurrence, action: { failWith: ['VDI_IN_USE', 'x', 'destroy'] } });
+      world.running.addFault({
+        match: { call: 'VDI.destroy' },
+        occurrence,
+        action: { failWith: ['VDI_IN_USE', 'x', 'destroy'] },
+      });
     }
     const { record } = await world.backup('vm/web');
     expect(record.warnings).to.deep.equal([]);
@@ -79,7 +89,10 @@ describe('journey: backup that meets trouble', () => {
 
   it('warns of what it could not remove, and reconcile removes it later', async () => {
     const before = world.state();
-    const remove = world.running.addFault({ match: { call: 'VDI.destroy' }, action: { failWith: ['VDI_IN_USE', 'x', 'destroy'] } });
+    const remove = world.running.addFault({
+      match: { call: 'VDI.destroy' },
+      action: { failWith: ['VDI_IN_USE', 'x', 'destroy'] },
+    });
     const events = await eventsOf(world.source.backup({ source: 'vm/web', savesetId: 'left' }, new RecordingSink()));
     remove();
     const warnings = events.flatMap((event) => (event.type === 'warning' ? [event.code] : []));
@@ -95,7 +108,11 @@ describe('journey: backup that meets trouble', () => {
   it('finds a snapshot by its name when the answer was lost', async () => {
     const before = world.state();
     world.running.addFault({ match: { call: 'task.get_record' }, action: { failWith: ['INTERNAL_ERROR', 'x'] } });
-    world.running.addFault({ match: { call: 'event.from' }, occurrence: 4, action: { failWith: ['INTERNAL_ERROR', 'x'] } });
+    world.running.addFault({
+      match: { call: 'event.from' },
+      occurrence: 4,
+      action: { failWith: ['INTERNAL_ERROR', 'x'] },
+    });
     const remove = world.running.addFault({ match: { call: 'VM.add_to_other_config' }, action: { cutAtByte: 0 } });
     await errorOf(world.source.backup({ source: 'vm/web', savesetId: 'lost' }, new RecordingSink()));
     remove();
@@ -133,7 +150,10 @@ describe('journey: backup that meets trouble', () => {
       calls.push(call);
       return original(call);
     };
-    world.patch('VM', world.uuidOf('db'), { power_state: 'Running', resident_on: world.running.pool.store.all('host')[0]![0] });
+    world.patch('VM', world.uuidOf('db'), {
+      power_state: 'Running',
+      resident_on: world.running.pool.store.all('host')[0]![0],
+    });
     const source = await world.open();
     await reportOf(source.backup({ source: 'vm/db', savesetId: 'few' }, new RecordingSink()));
     await source.close();
@@ -166,13 +186,15 @@ describe('journey: a pool that can not be opened', () => {
   it('warns once of plain http, and not at all when the task forces https', async () => {
     const source = await world.open({ dataTransport: 'http' });
     const warningsOf = async (savesetId: string, options: object = {}): Promise<string[]> =>
-      (await eventsOf(source.backup({ source: 'vm/db', savesetId, ...options }, new RecordingSink()))).flatMap((event) =>
-        event.type === 'warning' ? [event.code] : [],
+      (await eventsOf(source.backup({ source: 'vm/db', savesetId, ...options }, new RecordingSink()))).flatMap(
+        (event) => (event.type === 'warning' ? [event.code] : []),
       );
     expect(await warningsOf('a', { options: { http: 'https' } })).to.deep.equal([]);
     expect(await warningsOf('b')).to.deep.equal(['PLAIN_HTTP']);
     expect(await warningsOf('c')).to.deep.equal([]);
-    expect((await source.check()).some(({ check, status }) => check === 'transport' && status === 'warning')).to.equal(true);
+    expect((await source.check()).some(({ check, status }) => check === 'transport' && status === 'warning')).to.equal(
+      true,
+    );
   });
 
   it('never logs the password or a session', async () => {

@@ -50,10 +50,16 @@ export class MachineExporter {
   ): Promise<SavesetItem> {
     const task = await this.pool.createTask('xen-backup export', order.title, signal);
     cleanup.add('task of the export', () => task.release());
+    let hasEnded = false;
+    const onVerify = (): void => {
+      hasEnded = true;
+      order.onVerify();
+    };
     try {
-      return await this.#transfer(order, task, sink, meter, cleanup, signal);
+      return await this.#transfer({ ...order, onVerify }, task, sink, meter, cleanup, signal);
     } catch (error) {
-      throw (await this.#reasonOf(task, error, signal)) ?? error;
+      if (signal.aborted || !isAboutData(error)) throw error;
+      throw (await this.#reasonOf(task, hasEnded)) ?? error;
     }
   }
 
@@ -102,16 +108,16 @@ export class MachineExporter {
     return { name: item, kind: 'machine-archive', mediaType: MEDIA_TYPE, ...result };
   }
 
-  /** The pool's own reason for data that broke off or made no sense; undefined when it gives none in time. */
-  async #reasonOf(task: HandlerTask, error: unknown, signal: AbortSignal): Promise<XapiError | undefined> {
-    const isAboutData = isBackupError(error) && (error.code === 'TRANSFER_INTERRUPTED' || error.code === 'DATA_DAMAGED');
-    if (signal.aborted || !isAboutData) return undefined;
+  /**
+   * The pool's own reason for data that broke off or made no sense; undefined when it gives none in time. That "the
+   * client went away" is a reason only when the data ended before we did anything.
+   */
+  async #reasonOf(task: HandlerTask, hasEnded: boolean): Promise<XapiError | undefined> {
     const waiting = new AbortController();
     try {
       const verdict = task.verdict.then(
         () => undefined,
-        // That the client went away is not the pool's reason but the consequence of ours.
-        (reason: unknown) => (isXapiError(reason) && reason.code !== 'CLIENT_ERROR' ? reason : undefined),
+        (reason: unknown) => (isXapiError(reason) && (hasEnded || reason.code !== 'CLIENT_ERROR') ? reason : undefined),
       );
       const late = this.clock.sleep(REASON_WAIT_MS, waiting.signal).catch(() => undefined);
       return await Promise.race([verdict, late.then(() => undefined)]);
@@ -119,6 +125,10 @@ export class MachineExporter {
       waiting.abort();
     }
   }
+}
+
+function isAboutData(error: unknown): boolean {
+  return isBackupError(error) && (error.code === 'TRANSFER_INTERRUPTED' || error.code === 'DATA_DAMAGED');
 }
 
 /** The archive must hold the disks that were planned: no fewer, no other sizes. */

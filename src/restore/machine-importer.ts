@@ -92,6 +92,8 @@ export class MachineImporter {
       },
     });
     cleanup.add('archive', () => archive.stream.destroy());
+    // An error before anybody reads it reaches us through the promises.
+    archive.stream.on('error', () => undefined);
     const result = await this.#upload(order, archive, cleanup);
     await archive.summary;
     meter.complete(item.name, { bytes: item.bytes, sha256: item.sha256 });

@@ -136,6 +136,8 @@ class ArchiveStream extends Readable {
           this.#finish();
         });
       });
+      // A source that came paused would never begin: `bytes` is awaited before anybody reads.
+      source.resume();
     }
   }
 

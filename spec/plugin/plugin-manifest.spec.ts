@@ -1,0 +1,44 @@
+import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { packageRoot } from '../../src/common/package-root.js';
+import { parsePluginManifest, type HostLogger } from '../../src/contract/index.js';
+import plugin, { createPlugin } from '../../src/index.js';
+import { xenConfigJsonSchema } from '../../src/plugin/xen-config.js';
+
+const read = (name: string): unknown => JSON.parse(readFileSync(join(packageRoot(), name), 'utf8'));
+const silent: HostLogger = { child: () => silent, error: () => 0, warn: () => 0, info: () => 0, debug: () => 0 };
+const host = { logger: silent, hostId: 'spec', resolveSecret: () => Promise.resolve('') };
+
+describe('plugin.manifest.json', () => {
+  const manifest = parsePluginManifest(read('plugin.manifest.json'));
+
+  it('has the settings that the plugin checks', () => {
+    expect(manifest.configSchema).to.deep.equal(xenConfigJsonSchema());
+  });
+
+  it('names what the module is and what the package has', () => {
+    const { version, main } = read('package.json') as { version: string; main: string };
+    expect(manifest).to.include({ id: plugin.manifestId, apiVersion: plugin.apiVersion, version, main });
+  });
+
+  it('lists what the plugin contributes, word for word', async () => {
+    const own = createPlugin();
+    const { sources, browsers, restoreHandlers } = await own.activate(host);
+    expect(manifest.contributes.sources).to.deep.equal(sources.map(({ id, displayName }) => ({ id, displayName })));
+    expect(manifest.contributes.browsers.map(({ id }) => id)).to.deep.equal(browsers.map(({ id }) => id));
+    expect(manifest.contributes.restoreHandlers.map(({ id, kinds }) => ({ id, kinds }))).to.deep.equal(
+      restoreHandlers.map(({ id, kinds }) => ({ id, kinds })),
+    );
+    await own.deactivate();
+  });
+
+  it('refuses a second activation, and may be deactivated twice', async () => {
+    const own = createPlugin();
+    await own.activate(host);
+    const outcome: unknown = await own.activate(host).catch((error: unknown) => error);
+    expect(outcome).to.include({ code: 'INTERNAL' });
+    await own.deactivate();
+    await own.deactivate();
+  });
+});
