@@ -51,7 +51,7 @@ All names are looked up before the first backup starts. One backup that fails do
 
 Examples:
   xen-backup backup vm/web-1
-  xen-backup backup web-1 db-1 meta-data host-backup
+  xen-backup backup web-1 db-1 template/gold
   xen-backup backup vm/web-1 -a http=https
   xen-backup backup vm/web-1 --dry-run`,
     );

@@ -74,7 +74,9 @@ async function* walk(
 
 function rowOf(node: BrowseNode, depth: number): Cell[] {
   const { name, kind, path, sizeBytes, isSelectable, reason, hasChildren } = node;
-  const facts = Object.entries(node.properties).map(([key, value]) => `${key}: ${String(value)}`);
+  const facts = Object.entries(node.properties)
+    .map(([key, value]) => [key, Array.isArray(value) ? value.join(' ') : String(value)] as const)
+    .flatMap(([key, value]) => (value === '' ? [] : [`${key}: ${value}`]));
   const place: Cell = isSelectable
     ? { text: path, style: 'green' }
     : { text: hasChildren ? `${path}/` : '-', style: 'dim' };
