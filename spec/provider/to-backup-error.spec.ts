@@ -44,7 +44,7 @@ describe('toBackupError', () => {
 
     it('a parameter may be a whole log: it is cut', () => {
       const error = toBackupError(new XapiError('BACKUP_SCRIPT_FAILED', ['x'.repeat(10_000)]));
-      expect((error.context['xapiParams'] as readonly string[])[0]).to.have.lengthOf(512);
+      expect((error.context.xapiParams as readonly string[])[0]).to.have.lengthOf(512);
     });
 
     it('never show a session', () => {

@@ -24,7 +24,7 @@ describe('Redactor', () => {
 
   it('hides fields by name and secrets by value, at every depth', () => {
     const cyclic: Record<string, unknown> = {};
-    cyclic['self'] = cyclic;
+    cyclic.self = cyclic;
     const fields = redactor.fields({
       password: 'anything',
       nested: { sessionId: 'x', list: [SESSION, 1, null], deeper: { cookie: 'x' } },
@@ -36,14 +36,14 @@ describe('Redactor', () => {
     });
     const shown = JSON.stringify(fields);
     for (const secret of ['anything', 'hunter22', SESSION]) expect(shown).not.to.contain(secret);
-    expect(fields['sessionCount']).to.equal(3);
-    expect(fields['nested']).to.deep.equal({
+    expect(fields.sessionCount).to.equal(3);
+    expect(fields.nested).to.deep.equal({
       sessionId: '<hidden>',
       list: ['<hidden>', 1, null],
       deeper: { cookie: '<hidden>' },
     });
-    expect(fields['error']).to.deep.equal({ name: 'Error', message: 'bad <hidden>', code: 'E' });
-    expect(fields['plainError']).to.deep.equal({ name: 'Error', message: '<hidden>' });
+    expect(fields.error).to.deep.equal({ name: 'Error', message: 'bad <hidden>', code: 'E' });
+    expect(fields.plainError).to.deep.equal({ name: 'Error', message: '<hidden>' });
   });
 
   describe('redactingLogger', () => {

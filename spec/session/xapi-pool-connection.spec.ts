@@ -82,9 +82,7 @@ describe('XapiPoolConnection, with a simulated pool', () => {
 
     it('names itself to the pool, so that its sessions are counted apart', async () => {
       await open();
-      expect(sim.pool.store.all('session').map(([, record]) => record['originator'])).to.deep.equal([
-        'xen-backup-source',
-      ]);
+      expect(sim.pool.store.all('session').map(([, record]) => record.originator)).to.deep.equal(['xen-backup-source']);
     });
 
     it('follows a member to its coordinator', async () => {
@@ -192,9 +190,7 @@ describe('XapiPoolConnection, with a simulated pool', () => {
         { cls: 'VDI' as const, ref: 'OpaqueRef:NULL' as RefOf<'VDI'> },
         { cls: 'VDI' as const, ref: 'OpaqueRef:gone' as RefOf<'VDI'> },
       ] as const;
-      const records = await connection.records(
-        wanted as Parameters<typeof connection.records<'VM' | 'VBD' | 'VDI'>>[0],
-      );
+      const records = await connection.records(wanted);
       expect([...records.keys()]).to.have.members([ref, ...machine.VBDs]);
       expect(records.get(ref)).to.deep.equal(machine);
     });

@@ -25,7 +25,7 @@ export async function startRawServer(
   const serve = (socket: Socket): void => {
     const index = received.push('') - 1;
     socket.on('data', (chunk) => {
-      received[index] += chunk.toString('latin1');
+      received[index] = `${received[index] ?? ''}${chunk.toString('latin1')}`;
     });
     socket.on('error', () => undefined);
     onConnection(socket, index);

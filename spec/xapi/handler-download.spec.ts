@@ -22,7 +22,7 @@ describe('HandlerDownload', () => {
   const downloads: HandlerDownload[] = [];
 
   afterEach(async () => {
-    await Promise.all(downloads.splice(0).map((one) => one.release()));
+    for (const one of downloads.splice(0)) one.release();
     await Promise.all(servers.splice(0).map((one) => one.close()));
   });
 
@@ -60,7 +60,7 @@ describe('HandlerDownload', () => {
   it('gives the body up to the end of the connection, and asks with path and query', async () => {
     const endpoint = await serve(`${OK}ova.xml`);
     expect(await textOf(await make().download(endpoint, request()))).to.equal('ova.xml');
-    expect(servers[0]!.received[0]).to.match(/^GET \/export\?ref=OpaqueRef%3A1&session_id=OpaqueRef%3As HTTP\/1.1\r\n/);
+    expect(servers[0]!.received[0]).to.match(/^GET \/export\?ref=OpaqueRef%3A1&session_id=OpaqueRef%3As HTTP\/1.0\r\n/);
   });
 
   it('follows a redirect, and never reads its body: the connection may stay open', async () => {
@@ -98,7 +98,7 @@ describe('HandlerDownload', () => {
 
   it("prefers the task's error to a page without a code", async () => {
     const endpoint = await serve('HTTP/1.0 404 Not Found\r\nConnection: close\r\n\r\n');
-    let fail = (_error: Error): void => undefined;
+    let fail: (error: Error) => void = () => undefined;
     const verdict = new Promise<string>((_resolve, reject) => {
       fail = reject;
     });
@@ -134,7 +134,7 @@ describe('HandlerDownload', () => {
 
   it('asks the task why the connection closed without a word', async () => {
     const endpoint = await serve(undefined, 'cut');
-    let fail = (_error: Error): void => undefined;
+    let fail: (error: Error) => void = () => undefined;
     const verdict = new Promise<string>((_resolve, reject) => {
       fail = reject;
     });
@@ -154,7 +154,7 @@ describe('HandlerDownload', () => {
   });
 
   it('leaves a body alone when its task fails later: whoever reads it compares', async () => {
-    let fail = (_error: Error): void => undefined;
+    let fail: (error: Error) => void = () => undefined;
     const verdict = new Promise<string>((_resolve, reject) => {
       fail = reject;
     });

@@ -208,7 +208,7 @@ describe('HandlerUpload', () => {
       afterBody(socket, 7, () => {
         task.fail(new XapiError('IMPORT_ERROR_SOME_CHECKSUMS_FAILED'));
       });
-      socket.write(`${OK}`);
+      socket.write(OK);
     });
     expect(await failureOf(upload(endpoint))).to.include({ code: 'IMPORT_ERROR_SOME_CHECKSUMS_FAILED' });
   });

@@ -52,8 +52,8 @@ export class PoolTransfers {
     );
   }
 
-  async release(): Promise<void> {
-    await this.#downloads.release();
+  release(): void {
+    this.#downloads.release();
   }
 
   /** Once more with a new session when the handler does not take the old one: it says so before it does anything. */
@@ -61,17 +61,17 @@ export class PoolTransfers {
     request: ExportRequest,
     work: (endpoint: Endpoint, request: HandlerRequest) => Promise<T>,
   ): Promise<T> {
-    const { path, query, task, signal } = request;
+    const { path, query, task, signal, forceHttps = false } = request;
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
       const { reference, endpoint } = this.#context.session();
       try {
-        return await work(this.#dataEndpoint(endpoint), {
+        return await work(this.#dataEndpoint(endpoint, forceHttps), {
           path,
           query: { ...query, session_id: reference, task_id: task.ref },
           signal,
           verdict: task.verdict,
-          redirect: (location) => this.#redirected(location, endpoint),
+          redirect: (location) => this.#redirected(location, endpoint, forceHttps),
         });
       } catch (error) {
         const isRefused = isTransportError(error, 'http-status') && error.httpStatus === 401;
@@ -81,8 +81,8 @@ export class PoolTransfers {
     }
   }
 
-  #dataEndpoint({ host, port, protocol }: Endpoint): Endpoint {
-    return this.#settings.dataTransport === 'http'
+  #dataEndpoint({ host, port, protocol }: Endpoint, forceHttps: boolean): Endpoint {
+    return this.#settings.dataTransport === 'http' && !forceHttps
       ? { protocol: 'http:', host, port: this.#settings.httpPort }
       : { protocol, host, port };
   }
@@ -92,7 +92,7 @@ export class PoolTransfers {
    * host and port are taken; XAPI always says https and repeats our query. The coordinator may be known to us under
    * another address than to itself (NAT), then ours is used.
    */
-  async #redirected(location: string, coordinator: Endpoint): Promise<Endpoint> {
+  async #redirected(location: string, coordinator: Endpoint, forceHttps: boolean): Promise<Endpoint> {
     const url = URL.canParse(location) ? new URL(location) : undefined;
     if (url === undefined) throw new TransportError('protocol', 'The pool redirects a transfer to no address.');
     const host = url.hostname.replace(/^\[|\]$/g, '');
@@ -101,7 +101,8 @@ export class PoolTransfers {
       throw new TransportError('untrusted', `The pool redirects a transfer to ${host}, which is none of its members.`);
     }
     const port = url.port === '' ? coordinator.port : Number(url.port);
-    return this.#dataEndpoint({ ...coordinator, host: known === 'coordinator' ? coordinator.host : host, port });
+    const reachable = known === 'coordinator' ? coordinator.host : host;
+    return this.#dataEndpoint({ ...coordinator, host: reachable, port }, forceHttps);
   }
 
   async #isMember(host: string, isFresh: boolean): Promise<'coordinator' | 'member' | undefined> {

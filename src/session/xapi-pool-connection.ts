@@ -159,7 +159,7 @@ export class XapiPoolConnection implements PoolConnection {
   async #close(): Promise<void> {
     await this.#opening?.catch(() => undefined);
     await this.#tasks.close();
-    await this.#transfers.release();
+    this.#transfers.release();
     await this.#keeper.close();
   }
 

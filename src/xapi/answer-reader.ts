@@ -1,22 +1,29 @@
 import { type Socket } from 'node:net';
+import { type Readable } from 'node:stream';
 import { type AnswerHead, MAX_PAGE_BYTES, parseAnswerHead } from './handler-answer.js';
 import { toTransportError, TransportError } from './transport-error.js';
 
 /** How long the rest of an error page may take; its connection may stay open for ever. */
 const PAGE_WAIT_MS = 2_000;
 
-/** Reads the answer of one raw request: its head, and the little that may follow it. Owns the socket's data from the start. */
+/**
+ * Reads the answer of one raw request: its head, and the little that may follow it. Owns the socket's data from the
+ * start, until `body` hands it on.
+ */
 export class AnswerReader {
+  readonly #socket: Socket;
+  readonly #holdsBody: boolean;
   #bytes = Buffer.alloc(0);
   #head: AnswerHead | undefined;
   #failure: Error | undefined;
   #changed: () => void = () => undefined;
   #trailerSeen: () => void = () => undefined;
 
-  constructor(socket: Socket, address: string) {
-    socket.on('data', (chunk: Buffer) => {
-      this.#take(chunk);
-    });
+  /** `holdsBody`: stop reading after the head, so that all of the body is there for whoever takes it. */
+  constructor(socket: Socket, address: string, holdsBody = false) {
+    this.#socket = socket;
+    this.#holdsBody = holdsBody;
+    socket.on('data', this.#take);
     socket.on('error', (error) => {
       this.#fail(toTransportError(error, address) as Error);
     });
@@ -43,15 +50,23 @@ export class AnswerReader {
   async head(signal: AbortSignal): Promise<AnswerHead> {
     for (;;) {
       signal.throwIfAborted();
-      this.#head ??= parseAnswerHead(this.#bytes);
       if (this.#head !== undefined) return this.#head;
       if (this.#failure !== undefined) throw this.#failure;
       await this.#next(signal);
     }
   }
 
+  /** The socket as the stream of what follows the head. Its reader owns it from now on. Needs `holdsBody`. */
+  body(): Readable {
+    this.#socket.off('data', this.#take);
+    const rest = this.#bytes.subarray(this.#head?.headBytes ?? 0);
+    if (rest.length > 0) this.#socket.unshift(rest);
+    return this.#socket;
+  }
+
   /** What follows the head, as far as it came within two seconds or until the connection ended. */
   async page(): Promise<string> {
+    this.#socket.resume();
     const patience = AbortSignal.timeout(PAGE_WAIT_MS);
     while (this.#failure === undefined && !this.#isPageWhole() && !patience.aborted) await this.#next(patience);
     return this.#bytes.toString('latin1', this.#head?.headBytes ?? 0);
@@ -70,11 +85,21 @@ export class AnswerReader {
     return this.#bytes.length - (this.#head?.headBytes ?? 0) >= Math.min(length, MAX_PAGE_BYTES);
   }
 
-  #take(chunk: Buffer): void {
+  readonly #take = (chunk: Buffer): void => {
     // An answer is small. What goes beyond is not kept, but still read, so that the other end is never held up.
     if (this.#bytes.length <= 2 * MAX_PAGE_BYTES) this.#bytes = Buffer.concat([this.#bytes, chunk]);
+    if (this.#head === undefined) this.#readHead();
     this.#changed();
     if (this.hasTrailer) this.#trailerSeen();
+  };
+
+  #readHead(): void {
+    try {
+      this.#head = parseAnswerHead(this.#bytes);
+    } catch (error) {
+      this.#failure ??= error as Error;
+    }
+    if (this.#head !== undefined && this.#holdsBody) this.#socket.pause();
   }
 
   #fail(error: Error): void {
