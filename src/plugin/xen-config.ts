@@ -27,7 +27,7 @@ const trust = z.union([
 ]);
 
 /** The settings of one client. Its JSON Schema is `configSchema` of the manifest. */
-export const xenConfigSchema = z.strictObject({
+const xenConfigSchema = z.strictObject({
   url: z
     .string()
     .min(1)

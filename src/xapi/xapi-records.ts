@@ -4,11 +4,11 @@
  */
 import { count, type FieldKind, flag, ref, refSet, text, textMap, textSet, word } from './record-field.js';
 
-export { isNullRef, NULL_REF, type RefOf, type XapiClass, xapiDateMs } from './record-field.js';
+export { isNullRef, NULL_REF, type RefOf, xapiDateMs } from './record-field.js';
 
 export type PowerState = 'Halted' | 'Paused' | 'Running' | 'Suspended';
-export type VbdType = 'Disk' | 'CD' | 'Floppy';
-export type VdiType =
+type VbdType = 'Disk' | 'CD' | 'Floppy';
+type VdiType =
   | 'user'
   | 'system'
   | 'ephemeral'
@@ -20,8 +20,8 @@ export type VdiType =
   | 'rrd'
   | 'pvs_cache'
   | 'cbt_metadata';
-export type TaskStatus = 'pending' | 'success' | 'failure' | 'cancelling' | 'cancelled';
-export type DomainType = 'hvm' | 'pv' | 'pv_in_pvh' | 'pvh' | 'unspecified';
+type TaskStatus = 'pending' | 'success' | 'failure' | 'cancelling' | 'cancelled';
+type DomainType = 'hvm' | 'pv' | 'pv_in_pvh' | 'pvh' | 'unspecified';
 
 const FIELDS = {
   pool: {
