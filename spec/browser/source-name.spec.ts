@@ -38,7 +38,7 @@ function refusal(typed: string): { code: string; text: string; candidates: unkno
       return {
         code: error.code,
         text: `${error.message} ${error.hint ?? ''}`,
-        candidates: error.context['candidates'],
+        candidates: error.context.candidates,
       };
     }
     throw error;

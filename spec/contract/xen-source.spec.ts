@@ -15,7 +15,11 @@ async function setUp(): Promise<ConformanceSubject> {
     unknownName: 'nobody',
     ambiguousName: 'vm/twin',
     readDisks: (id) =>
-      Promise.resolve(createHash('sha256').update(JSON.stringify(world.disksOf(id))).digest('hex')),
+      Promise.resolve(
+        createHash('sha256')
+          .update(JSON.stringify(world.disksOf(id)))
+          .digest('hex'),
+      ),
     changeDisks: (id) => {
       world.scribble(id);
       return Promise.resolve();
@@ -24,19 +28,21 @@ async function setUp(): Promise<ConformanceSubject> {
       Promise.resolve(
         store
           .all('VM')
-          .filter(([, vm]) => vm['is_a_snapshot'] !== true && vm['is_a_template'] !== true && vm['is_control_domain'] !== true)
-          .map(([, vm]) => vm['uuid'] as string),
+          .filter(([, vm]) => vm.is_a_snapshot !== true && vm.is_a_template !== true && vm.is_control_domain !== true)
+          .map(([, vm]) => vm.uuid as string),
       ),
     leftovers: ({ isClosed }) => {
       const left = store
         .all('VM')
-        .filter(([ref, vm]) => !before.has(ref) && (vm['is_a_snapshot'] === true || JSON.stringify(vm).includes('xen-backup')))
-        .map(([, vm]) => `machine ${String(vm['name_label'])}`);
+        .filter(
+          ([ref, vm]) => !before.has(ref) && (vm.is_a_snapshot === true || JSON.stringify(vm).includes('xen-backup')),
+        )
+        .map(([, vm]) => `machine ${vm.name_label as string}`);
       const orphans = store
         .all('VDI')
-        .filter(([ref, vdi]) => !before.has(ref) && (vdi['VBDs'] as string[]).length === 0)
-        .map(([, vdi]) => `disk ${String(vdi['name_label'])}`);
-      const tasks = store.all('task').map(([, task]) => `task ${String(task['name_label'])}`);
+        .filter(([ref, vdi]) => !before.has(ref) && (vdi.VBDs as string[]).length === 0)
+        .map(([, vdi]) => `disk ${vdi.name_label as string}`);
+      const tasks = store.all('task').map(([, task]) => `task ${task.name_label as string}`);
       const sessions = isClosed ? store.all('session').map(() => 'a session') : [];
       return Promise.resolve([...left, ...orphans, ...tasks, ...sessions]);
     },

@@ -61,11 +61,11 @@ describe('journey: overwrite', () => {
     expect(world.disksOf(uuid)).to.deep.equal(disks);
     const after = world.state();
     const skipped = ['VBDs', 'VIFs', 'allowed_operations', 'last_boot_CPU_flags'];
-    for (const [field, value] of Object.entries(before['VM']![ref]!)) {
-      if (!skipped.includes(field)) expect(after['VM']![ref]![field], field).to.deep.equal(value);
+    for (const [field, value] of Object.entries(before.VM![ref]!)) {
+      if (!skipped.includes(field)) expect(after.VM![ref]![field], field).to.deep.equal(value);
     }
-    expect(Object.keys(after['VM']!)).to.have.members(Object.keys(before['VM']!));
-    expect(Object.keys(after['VDI']!)).to.have.length(Object.keys(before['VDI']!).length);
+    expect(Object.keys(after.VM!)).to.have.members(Object.keys(before.VM!));
+    expect(Object.keys(after.VDI!)).to.have.length(Object.keys(before.VDI!).length);
     expect(JSON.stringify(after)).to.not.include('xen-backup');
     const interfaces = (state: PoolState): unknown => (essence(state) as { interfaces: unknown }).interfaces;
     expect(interfaces(after)).to.deep.equal(interfaces(before));
@@ -98,7 +98,7 @@ describe('journey: overwrite', () => {
     expect(report.targetId).to.equal(uuid);
     expect(world.field('VM', uuid, 'name_label')).to.equal('db');
     expect(world.disksOf(uuid)).to.deep.equal(disks);
-    expect(JSON.stringify(world.state()['VIF'])).to.include('02:00:5e:00:00:21');
+    expect(JSON.stringify(world.state().VIF)).to.include('02:00:5e:00:00:21');
     expect(JSON.stringify(world.state())).to.not.include('xen-backup');
   });
 

@@ -36,7 +36,7 @@ describe('journey: restore as a new machine', () => {
     const { record, sink } = await world.backup('vm/db');
     const macOf = (uuid: string): string => {
       const [vif] = world.field('VM', uuid, 'VIFs') as string[];
-      return world.running.pool.store.get('VIF', vif!)['MAC'] as string;
+      return world.running.pool.store.get('VIF', vif!).MAC as string;
     };
     const fresh = await reportOf(world.source.restore(asNew(), sink.media(record)));
     expect(macOf(fresh.targetId!)).to.not.equal('02:00:5e:00:00:21');
@@ -122,7 +122,7 @@ describe('journey: restore as a new machine', () => {
       physical_size: 1024,
     });
     const { context } = await expectCode(world.source.planRestore(asNew(), record), 'STORAGE_FULL');
-    expect(context['neededBytes']).to.be.a('number');
+    expect(context.neededBytes).to.be.a('number');
   });
 
   for (const [what, fault] of [

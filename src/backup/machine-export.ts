@@ -1,4 +1,4 @@
-import { type Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { inject, injectable } from 'inversify';
 import { Clock } from '../common/clock.js';
 import { type CleanupStack } from '../common/cleanup-stack.js';
@@ -73,7 +73,8 @@ export class MachineExporter {
   ): Promise<SavesetItem> {
     const query = { ref: order.machine };
     const { forceHttps, item, expectedBytes, title } = order;
-    const source = (await this.pool.download({ path: '/export', query, task, signal, forceHttps })) as Readable;
+    const answer = await this.pool.download({ path: '/export', query, task, signal, forceHttps });
+    const source = answer instanceof Readable ? answer : new Readable().wrap(answer);
     cleanup.add('data of the export', () => source.destroy());
     const expected = { expectedBytes, expectedIs: 'estimate' as const };
     const descriptor = { name: item, kind: 'machine-archive', mediaType: MEDIA_TYPE, ...expected };

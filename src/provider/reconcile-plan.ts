@@ -46,7 +46,7 @@ export function planOverwrites(situation: ReconcileSituation): OverwritePlan {
     if (machine.is_a_snapshot) continue;
     const journal = readJournal(machine.other_config);
     const isDone = JOURNAL_DONE_KEY in machine.other_config;
-    if (journal === undefined || journal.machine !== machine.uuid) {
+    if (journal?.machine !== machine.uuid) {
       if (JOURNAL_KEY in machine.other_config) kept.push(ofMachine(machine, 'carries the journal of another machine'));
       else if (isDone) strayKeys.push({ ref, finding: ofMachine(machine, 'its overwrite had ended') });
       continue;

@@ -181,7 +181,7 @@ export class XenServerSource implements BackupSource {
     options: Options | undefined,
     emit: (event: { type: 'warning'; code: string; message: string; atMs: number }) => void,
   ): void {
-    if (this.settings.dataTransport === 'https' || options?.['http'] === 'https' || this.#hasWarnedOfHttp) return;
+    if (this.settings.dataTransport === 'https' || options?.http === 'https' || this.#hasWarnedOfHttp) return;
     this.#hasWarnedOfHttp = true;
     this.#logger.warn(PLAIN_HTTP.message, { code: PLAIN_HTTP.code, client: this.identity.clientName });
     emit({ type: 'warning', ...PLAIN_HTTP, atMs: this.clock.nowMs() });

@@ -25,16 +25,16 @@ export interface ArchiveEdit {
 export function editArchive(archive: XvaArchive, edit: ArchiveEdit): void {
   const { snapshot: machine } = archiveMachine(archive);
   const { keptFields, isTemplate, description } = edit.details.machine;
-  machine['name_label'] = edit.name;
-  machine['name_description'] = description;
-  machine['is_a_template'] = isTemplate;
-  machine['is_a_snapshot'] = false;
-  machine['blocked_operations'] = {};
-  machine['ha_restart_priority'] = keptFields.ha_restart_priority;
-  machine['order'] = String(keptFields.order);
-  machine['start_delay'] = String(keptFields.start_delay);
-  machine['shutdown_delay'] = String(keptFields.shutdown_delay);
-  if (edit.machineUuid !== undefined) machine['uuid'] = edit.machineUuid;
+  machine.name_label = edit.name;
+  machine.name_description = description;
+  machine.is_a_template = isTemplate;
+  machine.is_a_snapshot = false;
+  machine.blocked_operations = {};
+  machine.ha_restart_priority = keptFields.ha_restart_priority;
+  machine.order = String(keptFields.order);
+  machine.start_delay = String(keptFields.start_delay);
+  machine.shutdown_delay = String(keptFields.shutdown_delay);
+  if (edit.machineUuid !== undefined) machine.uuid = edit.machineUuid;
   setMark(machine, edit.mark);
   const disks = new Set(archiveDisks(archive).map(({ id }) => id));
   for (const object of archive.objects) {
@@ -44,15 +44,15 @@ export function editArchive(archive: XvaArchive, edit: ArchiveEdit): void {
 }
 
 function setMark(record: XmlRpcStruct, mark: string): void {
-  const current = record['other_config'];
+  const current = record.other_config;
   const kept = Object.entries(isStruct(current) ? current : {}).filter(
     ([key]) => key !== JOURNAL_KEY && key !== JOURNAL_DONE_KEY && key !== 'import_task',
   );
-  record['other_config'] = Object.fromEntries([...kept, [RUN_MARK_KEY, mark]]);
+  record.other_config = Object.fromEntries([...kept, [RUN_MARK_KEY, mark]]);
 }
 
 /** An import finds networks by name (facts 5.5); a network that was renamed since is found by its UUID first. */
 function renameNetwork({ snapshot }: XvaObject, names: ReadonlyMap<string, string>): void {
   const name = names.get(textField(snapshot, 'uuid'));
-  if (name !== undefined) snapshot['name_label'] = name;
+  if (name !== undefined) snapshot.name_label = name;
 }

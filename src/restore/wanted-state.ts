@@ -27,7 +27,7 @@ export function wantedInterfaces(imported: Machine, plan: MachineRestorePlan): r
 export function wantedState(imported: Machine, archive: XvaArchive, plan: MachineRestorePlan): MachineState {
   const state = machineState(imported);
   const { machine } = plan.wish.details;
-  const platform = textMapOf(archiveMachine(archive).snapshot['platform']);
+  const platform = textMapOf(archiveMachine(archive).snapshot.platform);
   return {
     ...state,
     fields: {

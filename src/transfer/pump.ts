@@ -147,6 +147,8 @@ class Transfer {
         source.pause();
         this.#watch.expect(sinkTimeoutMs, () => sinkTooSlow(sinkTimeoutMs));
       });
+      // A source that came paused would never begin.
+      source.resume();
     });
   }
 

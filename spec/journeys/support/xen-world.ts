@@ -162,9 +162,9 @@ export async function startXenWorld(options: WorldOptions = {}): Promise<XenWorl
     log,
     open: (settings) => provider.open(clientOf(running, { ...options.settings, ...settings })),
     uuidOf: (name, cls = 'VM') => {
-      const found = store.all(cls).find(([, record]) => record['name_label'] === name);
+      const found = store.all(cls).find(([, record]) => record.name_label === name);
       if (found === undefined) throw new Error(`no ${cls} ${name}`);
-      return found[1]['uuid'] as string;
+      return found[1].uuid as string;
     },
     field: (cls, uuid, name) => store.get(cls, refOf(cls, uuid))[name],
     patch: (cls, uuid, fields) => {
