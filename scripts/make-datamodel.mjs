@@ -88,6 +88,41 @@ const SINCE = {
   ...later('PCI', '24.35.0', 'class_id', 'vendor_id', 'device_id', 'subsystem_vendor_id', 'subsystem_device_id'),
 };
 
+/** Calls that XAPI has and its published files leave out; only the local superuser may make them. */
+const HIDDEN_MESSAGES = {
+  VTPM: [
+    {
+      name: 'get_contents',
+      result: 'string',
+      params: [
+        ['session_id', 'session ref'],
+        ['self', 'VTPM ref'],
+      ],
+      since: '22.26.0',
+      role: 'root',
+    },
+    {
+      name: 'set_contents',
+      result: 'void',
+      params: [
+        ['session_id', 'session ref'],
+        ['self', 'VTPM ref'],
+        ['contents', 'string'],
+      ],
+      since: '22.26.0',
+      role: 'root',
+    },
+  ],
+};
+
+/** From the one that may least; each may all that those before it may. */
+const ROLES = ['read-only', 'vm-operator', 'vm-admin', 'vm-power-admin', 'pool-operator', 'pool-admin'];
+
+/** The least of the roles that may make a call; `root` for those that only the local superuser may. */
+function leastRole(roles) {
+  return ROLES.find((role) => roles.includes(role)) ?? 'root';
+}
+
 /** In small letters: a constructor must be given this field. */
 const QUALIFIERS = { 'RO/runtime': 'R', 'RO/constructor': 'C', RW: 'W' };
 const enums = {};
@@ -108,21 +143,25 @@ const classes = read(classesFile).map((cls) => {
       const row = [field.name, field.type, qualifier, defaultValue(field.type, field.default), since];
       return life.removed === undefined ? row : [...row, life.removed];
     }),
-    messages: cls.messages.map((message) => {
-      const life = lifetime(message.lifecycle);
-      return {
-        name: message.name,
-        result: message.result[0],
-        params: message.params.map(({ name, type, required }) => {
-          const paramSince = PARAM_SINCE[`${cls.name}.${message.name} ${name}`];
-          return [name, type, ...(required ? [] : [1]), ...(paramSince === undefined ? [] : [paramSince])];
-        }),
-        since: SINCE[`${cls.name}.${message.name}`] ?? life.since,
-        ...(life.removed === undefined ? {} : { removed: life.removed }),
-        ...(message.implicit ? { implicit: 1 } : {}),
-        ...(message.errors.length === 0 ? {} : { errors: message.errors.map(({ name }) => name) }),
-      };
-    }),
+    messages: cls.messages
+      .map((message) => {
+        const life = lifetime(message.lifecycle);
+        const role = leastRole(message.roles);
+        return {
+          name: message.name,
+          result: message.result[0],
+          params: message.params.map(({ name, type, required }) => {
+            const paramSince = PARAM_SINCE[`${cls.name}.${message.name} ${name}`];
+            return [name, type, ...(required ? [] : [1]), ...(paramSince === undefined ? [] : [paramSince])];
+          }),
+          since: SINCE[`${cls.name}.${message.name}`] ?? life.since,
+          ...(life.removed === undefined ? {} : { removed: life.removed }),
+          ...(message.implicit ? { implicit: 1 } : {}),
+          ...(message.errors.length === 0 ? {} : { errors: message.errors.map(({ name }) => name) }),
+          ...(role === ROLES[0] ? {} : { role }),
+        };
+      })
+      .concat(HIDDEN_MESSAGES[cls.name] ?? []),
   };
 });
 

@@ -2,113 +2,8 @@ import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { packageRoot } from '../common/package-root.js';
-import { contentSpecSchema } from './content/content-spec.js';
+import { poolDefinitionSchema, type CompletePool, type PoolDefinition } from './pool-definition.js';
 import { SimulatedFailure } from './simulated-failure.js';
-
-const uuid = z.uuid();
-const texts = z.record(z.string(), z.string());
-
-const hostSchema = z.strictObject({
-  name: z.string(),
-  uuid: uuid.optional(),
-  /** Loopback address; 127.0.0.1, 127.0.0.2, ... when absent. */
-  address: z
-    .string()
-    .regex(/^127\.\d+\.\d+\.\d+$/, 'must be a loopback address')
-    .optional(),
-  cpuCount: z.int().positive().default(4),
-  memoryGiB: z.number().positive().default(64),
-});
-
-const networkSchema = z.strictObject({
-  name: z.string(),
-  uuid: uuid.optional(),
-  description: z.string().default(''),
-  bridge: z.string(),
-  mtu: z.int().positive().default(1500),
-  /** A PIF on every host; a network without one is private to the pool. */
-  device: z.string().optional(),
-  /** -1: none. */
-  vlan: z.int().default(-1),
-  isManagement: z.boolean().default(false),
-  purpose: z.array(z.enum(['nbd', 'insecure_nbd'])).default([]),
-  tags: z.array(z.string()).default([]),
-});
-
-const storageSchema = z.strictObject({
-  name: z.string(),
-  uuid: uuid.optional(),
-  description: z.string().default(''),
-  type: z.enum(['lvm', 'ext', 'nfs', 'lvmoiscsi', 'lvmohba', 'smb', 'file', 'iso', 'udev']),
-  /** Name of the only host that sees it; shared by all when absent. */
-  host: z.string().optional(),
-  sizeGiB: z.number().positive().default(100),
-  isDefault: z.boolean().default(false),
-  deviceConfig: texts.default({}),
-  /** Read-only images on it. */
-  images: z.array(z.strictObject({ name: z.string(), sizeMiB: z.number().positive() })).default([]),
-});
-
-const diskSchema = z.strictObject({
-  name: z.string(),
-  uuid: uuid.optional(),
-  description: z.string().default(''),
-  sizeMiB: z.number().positive(),
-  /** Name of the storage; the default one when absent. */
-  storage: z.string().optional(),
-  content: contentSpecSchema.default({ kind: 'zero' }),
-  isBootable: z.boolean().optional(),
-  /** `reset`: what the guest writes is gone at its next boot. */
-  onBoot: z.enum(['persist', 'reset']).default('persist'),
-  isChangeTracked: z.boolean().default(false),
-  tags: z.array(z.string()).default([]),
-});
-
-const vmSchema = z.strictObject({
-  name: z.string(),
-  uuid: uuid.optional(),
-  description: z.string().default(''),
-  kind: z.enum(['vm', 'template', 'default-template']).default('vm'),
-  powerState: z.enum(['Halted', 'Paused', 'Running', 'Suspended']).default('Halted'),
-  /** Name of the host it runs on; the first that sees all its disks when absent. */
-  host: z.string().optional(),
-  memoryMiB: z.number().positive().default(1024),
-  vcpus: z.int().positive().default(2),
-  firmware: z.enum(['bios', 'uefi']).default('bios'),
-  disks: z.array(diskSchema).default([]),
-  /** A CD drive: `empty`, or the name of an image in it. */
-  cdDrive: z.string().optional(),
-  interfaces: z.array(z.strictObject({ network: z.string(), mac: z.string().optional() })).default([]),
-  /** Present when the guest tools run. */
-  guest: z.strictObject({ os: z.string(), ip: z.string().optional() }).optional(),
-  /** Names of snapshots taken before the story begins, oldest first. */
-  snapshots: z.array(z.string()).default([]),
-  tags: z.array(z.string()).default([]),
-  otherConfig: texts.default({}),
-  blockedOperations: texts.default({}),
-});
-
-/** A pool as data: what a pool file holds. */
-export const poolDefinitionSchema = z.strictObject({
-  name: z.string(),
-  uuid: uuid.optional(),
-  description: z.string().default(''),
-  release: z.string().optional(),
-  /** The same seed gives the same references, uuids and disks. */
-  seed: z.int().nonnegative().optional(),
-  username: z.string().optional(),
-  password: z.string().optional(),
-  hosts: z.array(hostSchema).min(1),
-  networks: z.array(networkSchema).default([]),
-  storage: z.array(storageSchema).default([]),
-  vms: z.array(vmSchema).default([]),
-});
-
-/** What a pool file says, with the defaults left to be filled in. */
-export type PoolDefinition = z.input<typeof poolDefinitionSchema>;
-export type CompletePool = z.output<typeof poolDefinitionSchema>;
-export type VmDefinition = CompletePool['vms'][number];
-export type DiskDefinition = VmDefinition['disks'][number];
 
 export const DEFAULT_POOL_FILE = 'fixtures/pools/small.json';
 
@@ -143,10 +38,17 @@ function danglingNames(pool: CompletePool): readonly string[] {
   const check = (names: ReadonlySet<string>, name: string | undefined, what: string, of: string): void => {
     if (name !== undefined && !names.has(name)) mistakes.push(`${of}: no ${what} is called "${name}"`);
   };
+  const appliances = new Set(pool.appliances.map(({ name }) => name));
   for (const sr of pool.storage) check(hosts, sr.host, 'host', `storage "${sr.name}"`);
+  for (const network of pool.networks) {
+    for (const name of Object.keys(network.hostAddresses)) check(hosts, name, 'host', `network "${network.name}"`);
+  }
+  check(networks, pool.backupNetwork, 'network', 'backupNetwork');
   for (const vm of pool.vms) {
     const of = `VM "${vm.name}"`;
     check(hosts, vm.host, 'host', of);
+    check(appliances, vm.appliance, 'appliance', of);
+    check(storage, vm.suspendStorage, 'storage', of);
     if (vm.cdDrive !== 'empty') check(images, vm.cdDrive, 'image', of);
     for (const disk of vm.disks) {
       check(storage, disk.storage, 'storage', of);

@@ -3,6 +3,7 @@ import { systemClock, type Clock } from '../common/clock.js';
 import { keepAllowedOperations } from './behaviour/allowed-operations.js';
 import { contentOf, updateVdiSpace } from './behaviour/disks.js';
 import { METHODS } from './behaviour/method-table.js';
+import { storageCondition, watchRoom } from './behaviour/sr-space.js';
 import { buildPool } from './build/build-pool.js';
 import { makeCertificate, type HostCertificate } from './certificate.js';
 import { Datamodel } from './datamodel/datamodel.js';
@@ -11,11 +12,14 @@ import { serveConnection, type ServerParts } from './http/connection.js';
 import { type Route } from './http/handler.js';
 import { listenEverywhere } from './http/listeners.js';
 import { ROUTES } from './http/route-table.js';
-import { readPoolDefinition, type PoolDefinition } from './pool-file.js';
+import { type DatabaseRestore, type GuestBehaviour, type HostRestore } from './pool-conditions.js';
+import { type PoolDefinition } from './pool-definition.js';
+import { readPoolDefinition } from './pool-file.js';
 import { Dispatcher } from './rpc/dispatcher.js';
 import { SimulatedPool } from './simulated-pool.js';
 import { snapshotState, type PoolState, type StateOptions } from './pool-state.js';
-import { textOf } from './wire/wire-value.js';
+import { type PoolTimings } from './timings.js';
+import { flagOf, textOf } from './wire/wire-value.js';
 
 export interface SimulatedPoolOptions {
   /** A pool file (absolute, or from this package's folder) or its content; the small pool when absent. */
@@ -44,6 +48,8 @@ export interface RunningHost {
   readonly url: string;
   readonly httpUrl: string;
   readonly fingerprint256: string;
+  /** Further addresses at which it answers, on the same ports. */
+  readonly otherAddresses: readonly string[];
 }
 
 /** A pool that answers on loopback, and what a test may do to it. */
@@ -61,14 +67,23 @@ export interface RunningPool {
   readonly pool: SimulatedPool;
   /** Open connections of clients. */
   readonly connectionCount: number;
+  /** How long things take; may be changed at any time. */
+  readonly timings: PoolTimings;
+  /** Databases and control domains that clients put back, oldest first. */
+  readonly databaseRestores: readonly DatabaseRestore[];
+  readonly hostRestores: readonly HostRestore[];
   /** A copy of all records, to compare before and after. */
   snapshotState(options?: StateOptions): PoolState;
   /** Ends every session: the next call of each is SESSION_INVALID. */
   expireSessions(): void;
   /** Makes another host the coordinator: sessions stay good, the old one answers HOST_IS_SLAVE. */
   makeCoordinator(hostUuid: string): void;
-  /** What a guest writes to its disk. */
+  /** What a guest writes to its disk. Throws VDI_IO_ERROR when thin storage has filled up. */
   writeGuest(vdiUuid: string, offset: number, data: Buffer): void;
+  /** What a guest says and does from now on; its metrics tell at its next start. */
+  setGuest(vmUuid: string, behaviour: GuestBehaviour): void;
+  /** The space that something else than the pool's disks takes; the record tells with the next scan. */
+  setForeignUsage(srUuid: string, bytes: number): void;
   /** Adds a fault; the returned function takes it away. */
   addFault(fault: Fault): () => void;
   /** Stops everything: connections are cut, ports are free, no timer is left. */
@@ -92,9 +107,10 @@ export async function startSimulatedPool(options: SimulatedPoolOptions = {}): Pr
     loginDelayMs: options.loginDelayMs ?? 0,
   });
   const places = await Promise.all(
-    definition.hosts.map(async ({ name, address = '' }, index) => {
+    definition.hosts.map(async ({ name, address = '' }, index): Promise<Place> => {
       const own = address === '' ? `127.0.0.${index + 1}` : address;
-      return { address: own, certificate: await makeCertificate(name, own) };
+      const others = definition.networks.flatMap(({ hostAddresses }) => hostAddresses[name] ?? []);
+      return { address: own, others, certificate: await makeCertificate(name, own) };
     }),
   );
   buildPool(pool, definition, places);
@@ -102,23 +118,31 @@ export async function startSimulatedPool(options: SimulatedPoolOptions = {}): Pr
   return serve(pool, places, options);
 }
 
+/** Where a host is to be found. */
+interface Place {
+  readonly address: string;
+  readonly others: readonly string[];
+  readonly certificate: HostCertificate;
+}
+
 async function serve(
   pool: SimulatedPool,
-  places: readonly { readonly address: string; readonly certificate: HostCertificate }[],
+  places: readonly Place[],
   options: SimulatedPoolOptions,
 ): Promise<RunningPool> {
   const cleanup = new CleanupStack();
   cleanup.add('allowed operations', keepAllowedOperations(pool));
-  const closing = new AbortController();
   const hostRefs = pool.store.all('host').map(([ref]) => ref);
   const parts: ServerParts = {
     pool,
     dispatcher: new Dispatcher(pool, METHODS),
     routes: [...(options.routes ?? []), ...ROUTES],
-    signal: closing.signal,
+    signal: pool.closing.signal,
   };
   const open = new Set<Promise<void>>();
-  const endpoints = places.map(({ address, certificate }) => ({ address, ...certificate }));
+  const endpoints = places.flatMap(({ address, others, certificate }, index) =>
+    [address, ...others].map((one) => ({ address: one, host: hostRefs[index] ?? '', ...certificate })),
+  );
   const listen = (port: number, isTls: boolean): Promise<number> =>
     listenEverywhere(
       {
@@ -126,9 +150,17 @@ async function serve(
         port,
         isTls,
         onConnection: (index, isSecure, socket) => {
-          const served = serveConnection(parts, hostRefs[index] ?? '', isSecure, socket).finally(() =>
-            open.delete(served),
-          );
+          const host = endpoints[index]?.host ?? '';
+          if (isShut(pool, host, isSecure)) {
+            socket.destroy();
+            return;
+          }
+          const ofHost = pool.connections.get(host) ?? new Set();
+          pool.connections.set(host, ofHost.add(socket));
+          const served = serveConnection(parts, host, isSecure, socket).finally(() => {
+            open.delete(served);
+            ofHost.delete(socket);
+          });
           open.add(served);
         },
       },
@@ -152,6 +184,7 @@ async function serve(
       url: `https://${address}:${pool.httpsPort}`,
       httpUrl: `http://${address}:${httpPort}`,
       fingerprint256: places[index]?.certificate.fingerprint256 ?? '',
+      otherAddresses: places[index]?.others ?? [],
     };
   });
   const [first] = hosts;
@@ -166,6 +199,9 @@ async function serve(
     get connectionCount() {
       return open.size;
     },
+    timings: pool.timings,
+    databaseRestores: pool.databaseRestores,
+    hostRestores: pool.hostRestores,
     snapshotState: (stateOptions) => snapshotState(pool, stateOptions),
     expireSessions: () => {
       for (const [ref] of pool.store.all('session')) pool.sessions.end(ref);
@@ -175,14 +211,30 @@ async function serve(
     },
     writeGuest: (vdiUuid, offset, data) => {
       const vdi = pool.store.refByUuid('VDI', vdiUuid);
-      contentOf(pool, vdi).write(offset, data);
+      const content = contentOf(pool, vdi);
+      const assertRoom = watchRoom(pool, vdi, content);
+      content.write(offset, data);
       updateVdiSpace(pool, vdi);
+      assertRoom();
+    },
+    setGuest: (vmUuid, behaviour) => {
+      pool.guests.set(pool.store.refByUuid('VM', vmUuid), behaviour);
+    },
+    setForeignUsage: (srUuid, foreignBytes) => {
+      const sr = pool.store.refByUuid('SR', srUuid);
+      pool.storage.set(sr, { ...storageCondition(pool, sr), foreignBytes });
     },
     addFault: (fault) => pool.faults.add(fault),
     close: async () => {
-      closing.abort();
+      pool.closing.abort();
       await cleanup.run();
       await Promise.all(open);
     },
   };
+}
+
+/** The host boots, or has shut its port for plain http. */
+function isShut(pool: SimulatedPool, host: string, isSecure: boolean): boolean {
+  if (pool.restartingHosts.has(host)) return true;
+  return !isSecure && flagOf(pool.store.find('host', host) ?? {}, 'https_only');
 }

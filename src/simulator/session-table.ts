@@ -1,4 +1,5 @@
 import { type Clock } from '../common/clock.js';
+import { type Role } from './datamodel/role.js';
 import { type RecordStore } from './record-store.js';
 import { SimulatedFailure } from './simulated-failure.js';
 import { EPOCH, NULL_REF, textOf, wireDate } from './wire/wire-value.js';
@@ -6,6 +7,18 @@ import { EPOCH, NULL_REF, textOf, wireDate } from './wire/wire-value.js';
 export interface Credentials {
   readonly username: string;
   readonly password: string;
+}
+
+/** Somebody of the directory that the pool trusts. */
+export interface DirectoryUser {
+  readonly username: string;
+  readonly password: string;
+  /** Undefined: is known, but may not log in. */
+  readonly role: Role | undefined;
+  /** Reference of the subject. */
+  readonly subject: string;
+  /** What the directory calls the user by. */
+  readonly identifier: string;
 }
 
 /** How many sessions one originator may have; a further login ends the oldest. */
@@ -18,6 +31,8 @@ export class SessionTable {
   readonly #ended = new Set<(ref: string) => void>();
   /** Sessions that are good at one host only, by the host. */
   readonly #local = new Map<string, string>();
+  readonly #users = new Map<string, DirectoryUser>();
+  readonly #roles = new Map<string, Role>();
   credentials: Credentials;
 
   constructor(store: RecordStore, clock: Clock, credentials: Credentials) {
@@ -26,11 +41,17 @@ export class SessionTable {
     this.credentials = credentials;
   }
 
-  /** Opens a session. Throws SESSION_AUTHENTICATION_FAILED [user, text]. `isLocal`: good on one host only. */
+  /** Lets somebody besides the local superuser log in. */
+  addUser(user: DirectoryUser): void {
+    this.#users.set(user.username, user);
+  }
+
+  /**
+   * Opens a session. Throws SESSION_AUTHENTICATION_FAILED or SESSION_AUTHORIZATION_FAILED [user, text]. `isLocal`: good
+   * on one host only.
+   */
   login(username: string, password: string, originator: string, host: string, isLocal = false): string {
-    if (username !== this.credentials.username || password !== this.credentials.password) {
-      throw new SimulatedFailure('SESSION_AUTHENTICATION_FAILED', [username, 'Authentication failure']);
-    }
+    const user = this.#identify(username, password);
     const now = wireDate(this.#clock.nowMs());
     const ofOriginator = this.#store.all('session').filter(([, record]) => textOf(record, 'originator') === originator);
     const oldest = ofOriginator[0];
@@ -41,14 +62,21 @@ export class SessionTable {
       last_active: now,
       validation_time: isLocal ? EPOCH : now,
       pool: false,
-      is_local_superuser: true,
-      auth_user_sid: '',
+      is_local_superuser: user === undefined,
+      subject: user?.subject ?? NULL_REF,
+      auth_user_sid: user?.identifier ?? '',
       auth_user_name: username,
       originator,
       client_certificate: false,
     });
     if (isLocal) this.#local.set(ref, host);
+    if (user?.role !== undefined) this.#roles.set(ref, user.role);
     return ref;
+  }
+
+  /** The role of a session; undefined for the local superuser, who may everything. */
+  roleOf(ref: string): Role | undefined {
+    return this.#roles.get(ref);
   }
 
   /** Throws SESSION_INVALID [ref] when the session is not, or no longer, good. */
@@ -70,6 +98,7 @@ export class SessionTable {
     if (!this.isOpen(ref)) return;
     this.#store.destroy('session', ref);
     this.#local.delete(ref);
+    this.#roles.delete(ref);
     for (const listener of [...this.#ended]) listener(ref);
   }
 
@@ -80,5 +109,21 @@ export class SessionTable {
   onEnd(listener: (ref: string) => void): () => void {
     this.#ended.add(listener);
     return () => this.#ended.delete(listener);
+  }
+
+  /** Undefined for the local superuser. */
+  #identify(username: string, password: string): DirectoryUser | undefined {
+    if (username === this.credentials.username && password === this.credentials.password) return undefined;
+    const user = this.#users.get(username);
+    if (user?.password !== password) {
+      throw new SimulatedFailure('SESSION_AUTHENTICATION_FAILED', [username, 'Authentication failure']);
+    }
+    if (user.role === undefined) {
+      throw new SimulatedFailure('SESSION_AUTHORIZATION_FAILED', [
+        username,
+        'Subject has no role assigned to it in this pool',
+      ]);
+    }
+    return user;
   }
 }

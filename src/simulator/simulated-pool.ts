@@ -2,11 +2,18 @@ import { type Clock } from '../common/clock.js';
 import { type DiskContent } from './content/disk-content.js';
 import { type Datamodel } from './datamodel/datamodel.js';
 import { FaultPlan } from './faults.js';
+import {
+  type DatabaseRestore,
+  type GuestBehaviour,
+  type HostRestore,
+  type StorageCondition,
+} from './pool-conditions.js';
 import { SeededRandom } from './random.js';
 import { RecordStore } from './record-store.js';
 import { SessionTable, type Credentials } from './session-table.js';
 import { SimulatedFailure } from './simulated-failure.js';
 import { TaskTable } from './task-table.js';
+import { defaultTimings, type PoolTimings } from './timings.js';
 import { type XapiRecord } from './wire/wire-value.js';
 
 export interface SimulatedPoolOptions {
@@ -34,6 +41,23 @@ export class SimulatedPool {
   httpsPort = 443;
   /** PEM certificate by host reference. */
   readonly certificates = new Map<string, string>();
+  /** How long things take; may be changed at any time. */
+  readonly timings: PoolTimings = defaultTimings();
+  /** What a guest does when asked, by VM reference; a VM that is not here has tools and obeys. */
+  readonly guests = new Map<string, GuestBehaviour>();
+  /** What is true of an SR besides its record, by reference. */
+  readonly storage = new Map<string, StorageCondition>();
+  /** How far a host's clock is ahead, by host reference. */
+  readonly clockOffsetsMs = new Map<string, number>();
+  /** Databases and control domains that were put back, oldest first. */
+  readonly databaseRestores: DatabaseRestore[] = [];
+  readonly hostRestores: HostRestore[] = [];
+  /** Hosts that boot just now, by reference: whoever connects to them is cut off. */
+  readonly restartingHosts = new Set<string>();
+  /** Open connections of clients, by host reference. */
+  readonly connections = new Map<string, Set<{ destroy(): unknown }>>();
+  /** Aborts when the pool closes. */
+  readonly closing = new AbortController();
 
   constructor(options: SimulatedPoolOptions) {
     this.datamodel = options.datamodel;
@@ -65,5 +89,10 @@ export class SimulatedPool {
 
   nowMs(): number {
     return this.clock.nowMs();
+  }
+
+  /** Does `work` after a while of the pool's clock, unless the pool is closed before. */
+  later(delayMs: number, work: () => void): void {
+    void this.clock.sleep(delayMs, this.closing.signal).then(work, () => undefined);
   }
 }

@@ -64,7 +64,7 @@ function set(
 }
 
 function allowedVdiOperations(pool: SimulatedPool, ref: string, record: XapiRecord): readonly string[] {
-  if (isBusy(record)) return [];
+  if (isBusy(record) || !flagOf(record, 'managed')) return [];
   if (textOf(record, 'type') === 'cbt_metadata') return VDI_METADATA;
   return isInUse(pool, ref) ? VDI_ATTACHED : VDI_IDLE;
 }

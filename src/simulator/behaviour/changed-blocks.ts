@@ -3,7 +3,9 @@ import { type MethodTable } from '../rpc/method.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, mapOf, numberOf, setOf, textOf } from '../wire/wire-value.js';
-import { assertNotInUse, destroyVbd } from './disks.js';
+import { without } from '../xva/without.js';
+import { assertManaged, assertNotInUse, destroyVbd } from './disks.js';
+import { coalesceLater } from './image-chain.js';
 
 /** Changed-block tracking: what was written between two snapshots of one disk. */
 export const changedBlockMethods: MethodTable = {
@@ -22,6 +24,7 @@ export const changedBlockMethods: MethodTable = {
   },
   'VDI.data_destroy': ({ pool }, args) => {
     const vdi = args.text(0);
+    assertManaged(pool, vdi);
     const record = pool.store.get('VDI', vdi);
     if (textOf(record, 'type') === 'cbt_metadata') return undefined;
     if (!flagOf(record, 'is_a_snapshot')) {
@@ -30,7 +33,9 @@ export const changedBlockMethods: MethodTable = {
     if (!flagOf(record, 'cbt_enabled')) throw new SimulatedFailure('VDI_NO_CBT_METADATA', [vdi]);
     assertNotInUse(pool, vdi, 'data_destroy');
     for (const vbd of setOf(record, 'VBDs')) destroyVbd(pool, vbd);
-    pool.store.patch('VDI', vdi, { type: 'cbt_metadata', physical_utilisation: 0 });
+    const config = without(mapOf(record, 'sm_config'), 'vhd-parent');
+    pool.store.patch('VDI', vdi, { type: 'cbt_metadata', physical_utilisation: 0, sm_config: config });
+    coalesceLater(pool, textOf(record, 'SR'));
     return undefined;
   },
   'VDI.list_changed_blocks': ({ pool }, args) => changedBlocks(pool, args.text(0), args.text(1)),

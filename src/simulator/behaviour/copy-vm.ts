@@ -1,6 +1,7 @@
 import { type Fields } from '../record-store.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, mapOf, NULL_REF, setOf, textOf, type XapiRecord } from '../wire/wire-value.js';
+import { copyVtpm } from './vtpm-methods.js';
 
 /** How the parts of a VM are taken over into its copy. */
 export interface CopyPlan {
@@ -86,9 +87,7 @@ export function copyVm(pool: SimulatedPool, source: string, name: string, plan: 
     store.create('VBD', { ...disk, VM: vm, metrics: store.create('VBD_metrics') });
   }
   for (const vif of setOf(record, 'VIFs')) copyVif(pool, vif, vm, plan, random.mac());
-  for (const vtpm of setOf(record, 'VTPMs')) {
-    store.create('VTPM', { ...without(store.get('VTPM', vtpm), ['uuid', 'current_operations']), VM: vm });
-  }
+  for (const vtpm of setOf(record, 'VTPMs')) copyVtpm(pool, vtpm, vm);
   return vm;
 }
 

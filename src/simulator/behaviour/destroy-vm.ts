@@ -3,6 +3,7 @@ import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, setOf, textOf } from '../wire/wire-value.js';
 import { destroyVbd } from './disks.js';
+import { destroyVtpm } from './vtpm-methods.js';
 import { withOperation } from './with-operation.js';
 
 export const destroyVmMethods: MethodTable = {
@@ -26,7 +27,8 @@ export function destroyVmRecord(pool: SimulatedPool, vm: string): void {
   for (const child of setOf(record, 'children')) store.patch('VM', child, { parent });
   for (const vbd of setOf(record, 'VBDs')) destroyVbd(pool, vbd);
   for (const vif of setOf(record, 'VIFs')) destroyVif(pool, vif);
-  for (const cls of ['VTPM', 'VGPU', 'VUSB', 'console'] as const) {
+  for (const vtpm of setOf(record, 'VTPMs')) destroyVtpm(pool, vtpm);
+  for (const cls of ['VGPU', 'VUSB', 'console'] as const) {
     for (const ref of setOf(record, cls === 'console' ? 'consoles' : `${cls}s`)) store.destroy(cls, ref);
   }
   for (const [cls, field] of [

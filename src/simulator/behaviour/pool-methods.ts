@@ -4,6 +4,7 @@ import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, setOf, textOf, wireDate } from '../wire/wire-value.js';
 import { updateVdiSpace } from './disks.js';
 import { createMessage } from './messages.js';
+import { refreshSrSpace } from './sr-space.js';
 
 /** Calls on storage, hosts, the pool and its messages. */
 export const poolMethods: MethodTable = {
@@ -14,10 +15,12 @@ export const poolMethods: MethodTable = {
       throw new SimulatedFailure('SR_NO_PBDS', [sr]);
     }
     for (const vdi of setOf(pool.store.get('SR', sr), 'VDIs')) updateVdiSpace(pool, vdi);
+    refreshSrSpace(pool, sr);
     return undefined;
   },
   'SR.update': ({ pool }, args) => {
     for (const vdi of setOf(pool.store.get('SR', args.text(0)), 'VDIs')) updateVdiSpace(pool, vdi);
+    refreshSrSpace(pool, args.text(0));
     return undefined;
   },
   'SR.create': ({ pool }, args) => {
@@ -76,7 +79,16 @@ export const poolMethods: MethodTable = {
     return pool.certificates.get(args.text(0)) ?? '';
   },
   'host.is_in_emergency_mode': () => false,
-  'host.get_servertime': ({ pool }) => wireDate(pool.nowMs()),
+  'host.get_servertime': ({ pool }, args) => wireDate(hostTimeMs(pool, args.text(0))),
+  'host.get_server_localtime': ({ pool }, args) => wireDate(hostTimeMs(pool, args.text(0))),
+  'host.set_https_only': ({ pool }, args) => {
+    pool.store.patch('host', args.text(0), { https_only: args.flag(1) });
+    return undefined;
+  },
+  'pool.set_https_only': ({ pool }, args) => {
+    for (const [host] of pool.store.all('host')) pool.store.patch('host', host, { https_only: args.flag(1) });
+    return undefined;
+  },
   'host.enable': ({ pool }, args) => {
     pool.store.patch('host', args.text(0), { enabled: true });
     return undefined;
@@ -142,4 +154,10 @@ function newestFirst<T>(items: readonly T[]): readonly T[] {
 function assertUnplugged(pool: SimulatedPool, sr: string): void {
   const plugged = setOf(pool.store.get('SR', sr), 'PBDs')[0];
   if (plugged !== undefined) throw new SimulatedFailure('SR_HAS_PBD', [sr]);
+}
+
+/** What the clock of a host shows. */
+function hostTimeMs(pool: SimulatedPool, host: string): number {
+  pool.store.get('host', host);
+  return pool.nowMs() + (pool.clockOffsetsMs.get(host) ?? 0);
 }

@@ -1,20 +1,17 @@
+import { databaseFieldName } from '../database/field-names.js';
 import { databaseText } from '../rpc/query.js';
 import { type CallContext, type MethodTable } from '../rpc/method.js';
 import { SimulatedFailure, toSimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
-import { isMap, NULL_REF, numberOf, setOf, textOf, wireDate, type XapiRecord } from '../wire/wire-value.js';
+import { isMap, NULL_REF, setOf, textOf, wireDate, type XapiRecord } from '../wire/wire-value.js';
 import { copyVm } from './copy-vm.js';
-import { cloneVdi, createVdi, destroyVdi, snapshotVdi } from './disks.js';
+import { cloneVdi, destroyVdi, snapshotVdi } from './disks.js';
 import { postVmMessage } from './messages.js';
 import { destroyVmRecord } from './destroy-vm.js';
 import { withOperation } from './with-operation.js';
 
 export const snapshotMethods: MethodTable = {
   'VM.snapshot': (context, args) => snapshot(context, args.text(0), args.text(1), new Set(args.strings(2))),
-  'VM.snapshot_with_quiesce': (_context, args) => {
-    throw new SimulatedFailure('VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED', [args.text(0)]);
-  },
-  'VM.checkpoint': (context, args) => checkpoint(context, args.text(0), args.text(1)),
   'VM.revert': async (context, args) => {
     await revert(context, args.text(0));
     return undefined;
@@ -34,32 +31,8 @@ async function snapshot(
   });
 }
 
-/** Disks and memory; the memory image lies in a VDI of its own, as large as the VM's memory. */
-async function checkpoint({ pool, task }: CallContext, vm: string, name: string): Promise<string> {
-  return withOperation(pool, task, 'VM', vm, 'checkpoint', () => {
-    const record = pool.store.get('VM', vm);
-    const suspendVdi = createSuspendImage(pool, record);
-    const ref = makeSnapshot(pool, vm, name, new Set(), { power_state: 'Suspended', suspend_VDI: suspendVdi });
-    postVmMessage(pool, 'VM_CHECKPOINTED', vm, `checkpointed, snapshot name: ${name}`);
-    return ref;
-  });
-}
-
-/** A VDI that holds a VM's memory, in the pool's SR for that. */
-export function createSuspendImage(pool: SimulatedPool, record: XapiRecord): string {
-  const [, poolRecord] = pool.poolEntry;
-  const sr = [
-    textOf(record, 'suspend_SR'),
-    textOf(poolRecord, 'suspend_image_SR'),
-    textOf(poolRecord, 'default_SR'),
-  ].find((ref) => pool.store.has('SR', ref));
-  if (sr === undefined) throw new SimulatedFailure('VM_NO_SUSPEND_SR', []);
-  const virtualSize = numberOf(record, 'memory_static_max');
-  const fields = { name_label: 'Suspend image', type: 'suspend', name_description: '' };
-  return createVdi(pool, { SR: sr, virtual_size: virtualSize, fields });
-}
-
-function makeSnapshot(
+/** A snapshot of the record and of all disks but those in `ignored`. What it made goes again when it fails. */
+export function makeSnapshot(
   pool: SimulatedPool,
   vm: string,
   name: string,
@@ -103,15 +76,9 @@ function makeSnapshot(
 function snapshotMetadata(ref: string, record: XapiRecord): string {
   const pairs = Object.entries({ ...record, _ref: ref }).map(([name, value]) => {
     const text = databaseText(value).replaceAll('\\', '\\\\').replaceAll("'", "\\'");
-    return `('${databaseName(name)}' '${text}')`;
+    return `('${databaseFieldName('VM', name)}' '${text}')`;
   });
   return `(${pairs.join(' ')})`;
-}
-
-/** The database spells the namespaces of fields with two underscores. */
-function databaseName(name: string): string {
-  const match = /^(name|memory|VCPUs|actions|PV|HVM)_(.+)$/.exec(name);
-  return match === null ? name : `${match[1] ?? ''}__${match[2] ?? ''}`;
 }
 
 /** Puts a VM back to a snapshot: its disks are replaced by clones of the snapshot's, its record stays. */

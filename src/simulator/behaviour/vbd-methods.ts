@@ -4,7 +4,7 @@ import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, NULL_REF, setOf, textOf } from '../wire/wire-value.js';
 import { fieldsForCreate } from './constructor.js';
 import { deviceName, freeDiskDevices } from './devices.js';
-import { destroyVbd } from './disks.js';
+import { assertManaged, destroyVbd } from './disks.js';
 
 /** Detaches from a running VM. */
 const unplug: Method = ({ pool }, args) => {
@@ -86,6 +86,7 @@ export const vbdMethods: MethodTable = {
 };
 
 function assertDiskFits(pool: SimulatedPool, vdi: string, isDisk: boolean, mode: string): void {
+  assertManaged(pool, vdi);
   const record = pool.store.get('VDI', vdi);
   if (isDisk && mode === 'RW' && flagOf(record, 'read_only')) throw new SimulatedFailure('VDI_READONLY', [vdi]);
 }

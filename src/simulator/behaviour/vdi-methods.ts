@@ -5,6 +5,7 @@ import { type SimulatedPool } from '../simulated-pool.js';
 import { NULL_REF, numberOf, textOf } from '../wire/wire-value.js';
 import { fieldsForCreate } from './constructor.js';
 import {
+  assertManaged,
   assertNotInUse,
   cloneVdi,
   contentOf,
@@ -36,6 +37,7 @@ export const vdiMethods: MethodTable = {
   },
   'VDI.destroy': ({ pool, task }, args) => {
     const vdi = args.text(0);
+    assertManaged(pool, vdi);
     assertNotInUse(pool, vdi, 'destroy');
     return withOperation(pool, task, 'VDI', vdi, 'destroy', () => {
       pool.store.patch('VDI', vdi, { current_operations: {} });
@@ -107,8 +109,12 @@ function grow(pool: SimulatedPool, vdi: string, sizeBytes: number): void {
   updateVdiSpace(pool, vdi);
 }
 
-/** Refuses a VDI that is only the record of changed blocks. Throws VDI_INCOMPATIBLE_TYPE [vdi, type]. */
+/**
+ * Refuses a VDI that is only the record of changed blocks, or the base of others. Throws VDI_INCOMPATIBLE_TYPE
+ * [vdi, type] or VDI_NOT_MANAGED [vdi].
+ */
 export function assertHasData(pool: SimulatedPool, vdi: string): void {
+  assertManaged(pool, vdi);
   if (textOf(pool.store.get('VDI', vdi), 'type') === 'cbt_metadata') {
     throw new SimulatedFailure('VDI_INCOMPATIBLE_TYPE', [vdi, 'CBT metadata']);
   }

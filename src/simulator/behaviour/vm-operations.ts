@@ -8,6 +8,7 @@ type PowerState = 'Halted' | 'Paused' | 'Running' | 'Suspended';
 const POWER_STATES: Readonly<Record<string, readonly PowerState[]>> = {
   snapshot: ['Halted', 'Paused', 'Running', 'Suspended'],
   checkpoint: ['Paused', 'Suspended', 'Running'],
+  snapshot_with_quiesce: ['Running'],
   clone: ['Halted'],
   copy: ['Halted'],
   export: ['Halted', 'Suspended'],
@@ -44,6 +45,7 @@ const FOR_OWN_TEMPLATES = new Set(['destroy', 'migrate_send', 'make_into_templat
 const FOR_SNAPSHOTS = new Set(['revert', 'clone', 'copy', 'export', 'destroy', 'hard_shutdown', 'metadata_export']);
 const FOR_CONTROL_DOMAINS = new Set(['metadata_export', 'changing_static_range', 'changing_dynamic_range']);
 const NEEDS_GUEST = new Set(['suspend', 'checkpoint', 'clean_shutdown', 'clean_reboot']);
+const NEEDS_SUSPENDING = new Set(['suspend', 'checkpoint', 'pool_migrate', 'migrate_send']);
 /** Allowed while a rolling upgrade of the pool runs. Note what is not: snapshot, checkpoint, metadata_export. */
 const DURING_UPGRADE = new Set([
   'export',
@@ -99,6 +101,7 @@ const LISTED = [
   'start_on',
   'start',
   'provision',
+  'snapshot_with_quiesce',
   'checkpoint',
   'copy',
   'clone',
@@ -201,6 +204,13 @@ function deviceFailure(
   if (NEEDS_GUEST.has(operation) && guest !== undefined && !flagOf(guest, 'PV_drivers_detected')) {
     return new SimulatedFailure('VM_LACKS_FEATURE', [ref]);
   }
+  const reason = mapOf(guest ?? {}, 'other')['data-cant-suspend-reason'];
+  if (reason !== undefined && NEEDS_SUSPENDING.has(operation)) {
+    return new SimulatedFailure('VM_NON_SUSPENDABLE', [ref, reason]);
+  }
+  if (operation === 'snapshot_with_quiesce' && !canQuiesce(pool, guest)) {
+    return new SimulatedFailure('VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED', [ref]);
+  }
   const isMemoryKept = operation === 'suspend' || operation === 'checkpoint';
   if (isMemoryKept && setOf(record, 'attached_PCIs').length > 0)
     return new SimulatedFailure('VM_HAS_PCI_ATTACHED', [ref]);
@@ -212,6 +222,12 @@ function deviceFailure(
   }
   if (isUpgrading(pool) && !DURING_UPGRADE.has(operation)) return new SimulatedFailure('NOT_SUPPORTED_DURING_UPGRADE');
   return undefined;
+}
+
+/** Up to release 8.0, and only with a VSS provider in the guest. */
+function canQuiesce(pool: SimulatedPool, guest: XapiRecord | undefined): boolean {
+  const isRemoved = pool.datamodel.message('VM.snapshot_with_quiesce')?.isRemoved !== false;
+  return !isRemoved && mapOf(guest ?? {}, 'other')['feature-quiesce'] === '1';
 }
 
 /** A rolling upgrade of the pool runs. */

@@ -3,10 +3,11 @@ import { type CallContext, type MethodTable } from '../rpc/method.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { EPOCH, flagOf, NULL_REF, numberOf, setOf, textOf, wireDate, type XapiRecord } from '../wire/wire-value.js';
+import { createSuspendImage } from './checkpoint-vm.js';
 import { deviceName } from './devices.js';
 import { destroyVdi } from './disks.js';
 import { postVmMessage } from './messages.js';
-import { createSuspendImage } from './snapshot-vm.js';
+import { createGuestMetrics, guestOf } from './guests.js';
 import { withOperation } from './with-operation.js';
 
 export const vmPowerMethods: MethodTable = {
@@ -22,7 +23,7 @@ export const vmPowerMethods: MethodTable = {
   'VM.suspend': ({ pool, task }, args) =>
     withOperation(pool, task, 'VM', args.text(0), 'suspend', () => {
       const vm = args.text(0);
-      const suspendVdi = createSuspendImage(pool, pool.store.get('VM', vm));
+      const suspendVdi = createSuspendImage(pool, vm);
       leaveHost(pool, vm, { power_state: 'Suspended', suspend_VDI: suspendVdi });
       postVmMessage(pool, 'VM_SUSPENDED', vm, 'suspended');
       return undefined;
@@ -57,7 +58,7 @@ export const vmPowerMethods: MethodTable = {
   },
 };
 
-async function startVm(
+export async function startVm(
   { pool, task }: CallContext,
   vm: string,
   host: string | undefined,
@@ -88,8 +89,10 @@ async function resumeVm(
   return undefined;
 }
 
-async function shutDown({ pool, task }: CallContext, vm: string, operation: string): Promise<undefined> {
-  await withOperation(pool, task, 'VM', vm, operation, () => {
+export async function shutDown(context: CallContext, vm: string, operation: string): Promise<undefined> {
+  const { pool, task } = context;
+  await withOperation(pool, task, 'VM', vm, operation, async () => {
+    if (operation === 'clean_shutdown') await askGuest(context, vm);
     if (textOf(pool.store.get('VM', vm), 'power_state') === 'Suspended') dropSuspendImage(pool, vm);
     leaveHost(pool, vm, { power_state: 'Halted' });
     postVmMessage(pool, 'VM_SHUTDOWN', vm, 'shutdown');
@@ -97,14 +100,29 @@ async function shutDown({ pool, task }: CallContext, vm: string, operation: stri
   return undefined;
 }
 
-async function reboot({ pool, task }: CallContext, vm: string, operation: string): Promise<undefined> {
-  await withOperation(pool, task, 'VM', vm, operation, () => {
+async function reboot(context: CallContext, vm: string, operation: string): Promise<undefined> {
+  const { pool, task } = context;
+  await withOperation(pool, task, 'VM', vm, operation, async () => {
+    if (operation === 'clean_reboot') await askGuest(context, vm);
     const host = textOf(pool.store.get('VM', vm), 'resident_on');
     leaveHost(pool, vm, { power_state: 'Halted' });
     enterHost(pool, vm, host, false);
     postVmMessage(pool, 'VM_REBOOTED', vm, 'rebooted');
   });
   return undefined;
+}
+
+/** Throws VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT [vm] or VM_SHUTDOWN_TIMEOUT [vm, seconds] for a guest that does not obey. */
+async function askGuest({ pool, signal }: CallContext, vm: string): Promise<void> {
+  const { shutdown = 'works' } = guestOf(pool, vm);
+  if (shutdown === 'ignored') {
+    await pool.clock.sleep(pool.timings.shutdownAcknowledgeMs, signal);
+    throw new SimulatedFailure('VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT', [vm]);
+  }
+  if (shutdown === 'endless') {
+    await pool.clock.sleep(pool.timings.shutdownMs, signal);
+    throw new SimulatedFailure('VM_SHUTDOWN_TIMEOUT', [vm, `${pool.timings.shutdownMs / 1000}.`]);
+  }
 }
 
 function chooseHost(pool: SimulatedPool, vm: string, wanted: string | undefined): string {
@@ -164,20 +182,12 @@ function enterHost(pool: SimulatedPool, vm: string, host: string, isPaused: bool
       current_domain_type: textOf(record, 'domain_type'),
     });
   }
-  const guest = store.create('VM_guest_metrics', {
-    PV_drivers_version: { major: '7', minor: '30', micro: '0', build: '1' },
-    PV_drivers_up_to_date: true,
-    PV_drivers_detected: true,
-    other: { 'feature-shutdown': '1', 'feature-reboot': '1', 'feature-suspend': '1' },
-    live: true,
-    last_updated: now,
-  });
   store.patch('VM', vm, {
     power_state: isPaused ? 'Paused' : 'Running',
     resident_on: host,
     domid: nextDomainId(pool),
     memory_target: numberOf(record, 'memory_dynamic_max'),
-    guest_metrics: guest,
+    guest_metrics: createGuestMetrics(pool, vm),
     requires_reboot: false,
   });
 }

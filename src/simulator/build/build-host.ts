@@ -1,11 +1,11 @@
 import { GIB } from '../../common/byte-size.js';
 import { type HostCertificate } from '../certificate.js';
-import { type CompletePool } from '../pool-file.js';
+import { type CompletePool, type HostDefinition } from '../pool-definition.js';
+import { SCHEMA_MAJOR } from '../datamodel/release.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { wireDate } from '../wire/wire-value.js';
-import { RESTRICTIONS } from './restrictions.js';
-
-type HostDefinition = CompletePool['hosts'][number];
+import { buildInterfaces } from './build-network.js';
+import { restrictionsOf } from './restrictions.js';
 
 const CONTROL_DOMAIN_BYTES = 2 * GIB;
 const HARDWARE_PLATFORMS = [0, 1, 2];
@@ -35,7 +35,7 @@ export function buildHost(
     API_version_minor: pool.datamodel.release.apiMinor,
     API_version_vendor: 'XenSource',
     software_version: softwareVersion(pool, host.name),
-    license_params: RESTRICTIONS,
+    license_params: restrictionsOf(definition.restrictions),
     edition: 'xcp-ng',
     license_server: { address: 'localhost', port: '27000' },
     other_config: { agent_start_time: '1795359194.', boot_time: '1795354227.' },
@@ -47,29 +47,15 @@ export function buildHost(
     bios_strings: { 'bios-vendor': 'Simulated', 'system-manufacturer': 'Simulated', 'system-product-name': 'Host' },
     virtual_hardware_platform_versions: HARDWARE_PLATFORMS,
     tls_verification_enabled: true,
+    https_only: host.isHttpsOnly,
     iscsi_iqn: `iqn.2026-11.com.example:${host.name}`,
   });
   for (let number = 0; number < host.cpuCount; number += 1) {
     store.create('host_cpu', { host: ref, number, vendor: 'GenuineIntel', speed: 2400, modelname: 'Simulated CPU' });
   }
   buildCertificate(pool, ref, place.certificate);
-  for (const network of definition.networks) {
-    if (network.device === undefined) continue;
-    store.create('PIF', {
-      device: network.device,
-      network: networks.get(network.name) ?? '',
-      host: ref,
-      MAC: pool.random.mac(),
-      MTU: network.mtu,
-      VLAN: network.vlan,
-      physical: network.vlan === -1,
-      currently_attached: true,
-      management: network.isManagement,
-      ...(network.isManagement ? { ip_configuration_mode: 'Static', IP: place.address, netmask: '255.0.0.0' } : {}),
-      metrics: store.create('PIF_metrics', { carrier: true, last_updated: now }),
-      managed: true,
-    });
-  }
+  buildInterfaces(pool, { ref, host, address: place.address }, definition.networks, networks);
+  pool.clockOffsetsMs.set(ref, host.clockOffsetMs);
   store.patch('host', ref, { control_domain: buildControlDomain(pool, ref, host) });
   return ref;
 }
@@ -141,7 +127,7 @@ function softwareVersion(pool: SimulatedPool, hostname: string): Readonly<Record
     xencenter_min: '2.21',
     xencenter_max: '2.21',
     network_backend: 'openvswitch',
-    db_schema: '5.779',
+    db_schema: `${SCHEMA_MAJOR}.${release.schemaMinor}`,
   };
 }
 

@@ -1,12 +1,14 @@
 import { GIB } from '../../common/byte-size.js';
 import { type HostCertificate } from '../certificate.js';
-import { type CompletePool } from '../pool-file.js';
+import { type CompletePool } from '../pool-definition.js';
 import { type SimulatedPool } from '../simulated-pool.js';
-import { NULL_REF, wireDate } from '../wire/wire-value.js';
+import { NULL_REF, textOf, wireDate } from '../wire/wire-value.js';
 import { buildHost } from './build-host.js';
+import { buildNetworks } from './build-network.js';
 import { buildStorage } from './build-storage.js';
+import { buildUsers } from './build-users.js';
 import { buildVm } from './build-vm.js';
-import { RESTRICTIONS } from './restrictions.js';
+import { restrictionsOf } from './restrictions.js';
 
 /** References of what a pool file names, by name. */
 export interface BuiltPool {
@@ -14,6 +16,7 @@ export interface BuiltPool {
   readonly networks: ReadonlyMap<string, string>;
   readonly storage: ReadonlyMap<string, string>;
   readonly images: ReadonlyMap<string, string>;
+  readonly appliances: ReadonlyMap<string, string>;
 }
 
 /** Makes the objects of a pool file. `hosts` gives each host, in order, its address and certificate. */
@@ -23,21 +26,7 @@ export function buildPool(
   hosts: readonly { readonly address: string; readonly certificate: HostCertificate }[],
 ): void {
   const { store } = pool;
-  const networks = new Map(
-    definition.networks.map((network) => {
-      const { name, description, bridge, mtu, purpose, tags, uuid } = network;
-      const fields = {
-        name_label: name,
-        name_description: description,
-        bridge,
-        MTU: mtu,
-        purpose,
-        tags,
-        managed: true,
-      };
-      return [name, store.create('network', { ...fields, ...(uuid === undefined ? {} : { uuid }) })];
-    }),
-  );
+  const networks = buildNetworks(pool, definition.networks);
   const hostRefs = new Map<string, string>();
   for (const [index, host] of definition.hosts.entries()) {
     const place = hosts[index];
@@ -50,8 +39,10 @@ export function buildPool(
     name_label: definition.name,
     name_description: definition.description,
     master: coordinator,
-    other_config: { 'memory-ratio-hvm': '0.25', 'memory-ratio-pv': '0.25' },
-    restrictions: RESTRICTIONS,
+    other_config: poolConfig(pool, definition, networks),
+    tags: definition.tags,
+    ha_enabled: definition.isHaEnabled,
+    restrictions: restrictionsOf(definition.restrictions),
     ha_cluster_stack: 'xhad',
     cpu_info: { cpu_count: '4', socket_count: '1', vendor: 'GenuineIntel' },
     tls_verification_enabled: true,
@@ -62,10 +53,31 @@ export function buildPool(
   const defaultRef = defaultSr === undefined ? NULL_REF : (built.storage.get(defaultSr.name) ?? NULL_REF);
   const [poolRef] = pool.poolEntry;
   store.patch('pool', poolRef, { default_SR: defaultRef, suspend_image_SR: defaultRef, crash_dump_SR: defaultRef });
-  const parts: BuiltPool = { hosts: hostRefs, networks, ...built };
+  const appliances = new Map(
+    definition.appliances.map(({ name, description }) => [
+      name,
+      store.create('VM_appliance', { name_label: name, name_description: description }),
+    ]),
+  );
+  const parts: BuiltPool = { hosts: hostRefs, networks, appliances, ...built };
   for (const vm of definition.vms) buildVm(pool, vm, parts);
   for (const [ref, record] of store.all('host_metrics')) {
     const total = typeof record.memory_total === 'number' ? record.memory_total : 0;
     store.patch('host_metrics', ref, { memory_free: total - 2 * GIB, last_updated: wireDate(pool.nowMs()) });
   }
+  buildUsers(pool, definition.users);
+}
+
+function poolConfig(
+  pool: SimulatedPool,
+  { otherConfig, backupNetwork }: CompletePool,
+  networks: ReadonlyMap<string, string>,
+): Readonly<Record<string, string>> {
+  const network = backupNetwork === undefined ? undefined : networks.get(backupNetwork);
+  return {
+    'memory-ratio-hvm': '0.25',
+    'memory-ratio-pv': '0.25',
+    ...otherConfig,
+    ...(network === undefined ? {} : { 'xo:backupNetwork': textOf(pool.store.get('network', network), 'uuid') }),
+  };
 }

@@ -1,10 +1,9 @@
 import { GIB, MIB } from '../../common/byte-size.js';
 import { createVdi } from '../behaviour/disks.js';
+import { updateSrSpace } from '../behaviour/sr-space.js';
 import { createDiskContent } from '../content/content-spec.js';
-import { type CompletePool } from '../pool-file.js';
+import { type CompletePool, type StorageDefinition } from '../pool-definition.js';
 import { type SimulatedPool } from '../simulated-pool.js';
-
-type StorageDefinition = CompletePool['storage'][number];
 
 const OPERATIONS = [
   'vdi_introduce',
@@ -73,9 +72,16 @@ function buildSr(pool: SimulatedPool, sr: StorageDefinition, hosts: ReadonlyMap<
     content_type: isImages ? 'iso' : 'user',
     shared: sr.host === undefined,
     physical_size: Math.round(sr.sizeGiB * GIB),
-    other_config: {},
+    other_config: sr.otherConfig,
+    tags: sr.tags,
     allowed_operations: isImages ? IMAGE_OPERATIONS : OPERATIONS,
   });
+  pool.storage.set(ref, {
+    isStale: sr.isStale,
+    foreignBytes: Math.round(sr.foreignGiB * GIB),
+    hasChains: sr.hasChains,
+  });
+  updateSrSpace(pool, ref);
   for (const [name, host] of hosts) {
     if (sr.host !== undefined && sr.host !== name) continue;
     store.create('PBD', { host, SR: ref, device_config: deviceConfig(sr), currently_attached: true });

@@ -1,7 +1,7 @@
 /**
  * What the pool's edition forbids: nothing. `enable_xha` is the one that reads the other way round.
  */
-export const RESTRICTIONS: Readonly<Record<string, string>> = {
+const RESTRICTIONS: Readonly<Record<string, string>> = {
   restrict_vlan: 'false',
   restrict_qos: 'false',
   restrict_pool_attached_storage: 'false',
@@ -54,3 +54,11 @@ export const RESTRICTIONS: Readonly<Record<string, string>> = {
   restrict_vtpm: 'false',
   restrict_vm_groups: 'false',
 };
+
+/** The restrictions of a pool, with what its edition forbids besides. */
+export function restrictionsOf(forbidden: Readonly<Record<string, boolean>>): Readonly<Record<string, string>> {
+  return {
+    ...RESTRICTIONS,
+    ...Object.fromEntries(Object.entries(forbidden).map(([name, value]) => [name, String(value)])),
+  };
+}

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../../common/package-root.js';
 import { type ClassShape, type Fields } from '../record-store.js';
-import { type WireValue } from '../wire/wire-value.js';
+import { NULL_REF, type WireValue } from '../wire/wire-value.js';
+import { type Role } from './role.js';
 import { compareLifecycles, DEFAULT_RELEASE, releaseNamed, type Release } from './release.js';
 import { parseType, type ValueType } from './value-type.js';
 
@@ -39,6 +40,8 @@ export interface MessageModel {
   /** Gone at this release: answers MESSAGE_REMOVED. */
   readonly isRemoved: boolean;
   readonly errors: readonly string[];
+  /** The least role that may make the call; undefined when only the local superuser may. */
+  readonly role: Role | undefined;
 }
 
 export interface ClassModel {
@@ -65,6 +68,8 @@ interface RawMessage {
   readonly removed?: string;
   readonly implicit?: 1;
   readonly errors?: readonly string[];
+  /** The least that may; `read-only` when absent. */
+  readonly role?: Role | 'root';
 }
 interface RawDatamodel {
   readonly codeNames: readonly string[];
@@ -83,6 +88,8 @@ const QUALIFIERS: Readonly<Record<string, Qualifier>> = { R: 'runtime', C: 'cons
 /** Their calls answer at once, and never as a task. */
 const WITHOUT_ASYNC = new Set(['session', 'event', 'task']);
 const ASYNC_IMPLICIT = new Set(['create', 'destroy']);
+/** Fields that XAPI's database has and its records do not show. */
+const INTERNAL_FIELDS: Readonly<Record<string, Fields>> = { VTPM: { contents: NULL_REF } };
 
 let raw: RawDatamodel | undefined;
 
@@ -129,7 +136,8 @@ export class Datamodel implements ClassShape {
     if (model === undefined) return undefined;
     let defaults = this.#defaults.get(cls);
     if (defaults === undefined) {
-      defaults = Object.fromEntries([...model.fields.values()].map((field) => [field.name, field.defaultValue]));
+      const shown = [...model.fields.values()].map((field) => [field.name, field.defaultValue] as const);
+      defaults = { ...Object.fromEntries(shown), ...INTERNAL_FIELDS[cls] };
       this.#defaults.set(cls, defaults);
     }
     return defaults;
@@ -190,5 +198,6 @@ function toMessage(
     hasAsync: !WITHOUT_ASYNC.has(cls) && (!isImplicit || ASYNC_IMPLICIT.has(message.name)),
     isRemoved: isClassRemoved || isPast(message.removed),
     errors: message.errors ?? [],
+    role: message.role === 'root' ? undefined : (message.role ?? 'read-only'),
   };
 }

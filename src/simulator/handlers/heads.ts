@@ -35,3 +35,8 @@ export function rawExportHead(task: string, fileName: string): readonly string[]
 export function refusalHead(status: '400 Bad Request' | '403 Forbidden' | '404 Not Found'): readonly string[] {
   return [`HTTP/1.1 ${status}`, ...CLOSE];
 }
+
+/** Of the pool's database and of control domains: nothing tells what follows, nor how much. */
+export function bareHead(connection: 'close' | 'keep-alive' = 'close'): readonly string[] {
+  return ['HTTP/1.1 200 OK', `Connection: ${connection}`, 'Cache-Control: no-cache, no-store'];
+}

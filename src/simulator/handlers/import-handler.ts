@@ -1,5 +1,6 @@
 import { contentOf, createVdi, destroyVdi, updateVdiSpace } from '../behaviour/disks.js';
 import { destroyVmRecord } from '../behaviour/destroy-vm.js';
+import { roomIn } from '../behaviour/sr-space.js';
 import { type Exchange } from '../http/handler.js';
 import { redirectFor } from '../http/redirect.js';
 import { SimulatedFailure } from '../simulated-failure.js';
@@ -12,6 +13,7 @@ import { type ImportActions, type ImportKind } from '../xva/import-state.js';
 import { holdDisks } from './disk-hold.js';
 import { importHead, refusalHead } from './heads.js';
 import { progressOf } from './task-progress.js';
+import { untilHungUp } from './until-hung-up.js';
 
 const ROLLING_UPGRADE = 'rolling_upgrade_in_progress';
 
@@ -63,6 +65,7 @@ async function importBody(exchange: Exchange, task: string, kind: ImportKind): P
     settings: { kind, restore: query.get('restore') === 'true', force: query.get('force') === 'true', task },
     actions: actionsOf(pool, exchange.host),
     body: exchange.body,
+    // XAPI reads on whatever length was announced: an archive cut short ends only with the connection.
     waitAtEnd: () => untilHungUp(exchange),
     contentOf: (vdi) => contentOf(pool, vdi),
     roomBytes: kind.kind === 'full' ? roomIn(pool, kind.sr) : Number.POSITIVE_INFINITY,
@@ -100,26 +103,4 @@ function chosenSr({ pool, query }: Exchange): string {
   const preset = textOf(pool.poolEntry[1], 'default_SR');
   if (!pool.store.has('SR', preset)) throw new SimulatedFailure('DEFAULT_SR_NOT_FOUND', [preset]);
   return preset;
-}
-
-/** What can still be written to an SR. */
-function roomIn(pool: SimulatedPool, sr: string): number {
-  const record = pool.store.get('SR', sr);
-  const size = numberOf(record, 'physical_size');
-  return size === 0 ? Number.POSITIVE_INFINITY : size - numberOf(record, 'physical_utilisation');
-}
-
-/** XAPI reads on whatever length was announced: an archive cut short ends only with the connection. */
-function untilHungUp({ hungUp }: Exchange): Promise<void> {
-  return new Promise((resolve) => {
-    if (hungUp.aborted) resolve();
-    else
-      hungUp.addEventListener(
-        'abort',
-        () => {
-          resolve();
-        },
-        { once: true },
-      );
-  });
 }

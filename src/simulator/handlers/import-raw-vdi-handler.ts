@@ -1,4 +1,5 @@
 import { contentOf, isInUse, updateVdiSpace } from '../behaviour/disks.js';
+import { watchRoom } from '../behaviour/sr-space.js';
 import { type DiskContent } from '../content/disk-content.js';
 import { type Exchange } from '../http/handler.js';
 import { redirectFor } from '../http/redirect.js';
@@ -29,7 +30,8 @@ export async function handleImportRawVdi(exchange: Exchange): Promise<void> {
   if (isInUse(pool, vdi)) throw new SimulatedFailure('VDI_IN_USE', [vdi, 'attach']);
   const detach = holdDisks(pool, exchange.host, [vdi], 'RW');
   try {
-    await receive(exchange, contentOf(pool, vdi), progressOf(pool, task));
+    const content = contentOf(pool, vdi);
+    await receive(exchange, content, watchRoom(pool, vdi, content), progressOf(pool, task));
   } finally {
     detach();
     updateVdiSpace(pool, vdi);
@@ -40,12 +42,14 @@ export async function handleImportRawVdi(exchange: Exchange): Promise<void> {
 async function receive(
   { body, contentLength }: Exchange,
   content: DiskContent,
+  assertRoom: () => void,
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<void> {
   const wantedBytes = contentLength ?? content.sizeBytes;
   let offset = 0;
   for await (const piece of body) {
     content.write(offset, piece);
+    assertRoom();
     offset += piece.length;
     onProgress(offset, wantedBytes);
   }

@@ -1,6 +1,7 @@
 import { type Socket } from 'node:net';
+import { assertRole } from '../rpc/access.js';
 import { type Dispatcher } from '../rpc/dispatcher.js';
-import { SimulatedFailure } from '../simulated-failure.js';
+import { SimulatedFailure, toSimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { MalformedRequest } from '../wire/malformed-request.js';
 import { authenticate } from './authenticate.js';
@@ -137,6 +138,13 @@ async function serveTransfer(
   const faults = pool.faults.forTransfer(head.method, head.path);
   const signal = AbortSignal.any([io.gone, parts.signal]);
   try {
+    const denial = denialOf(pool, caller.session, route);
+    if (denial !== undefined) {
+      const task = new URLSearchParams(head.rawQuery).get('task_id') ?? '';
+      pool.tasks.fail(task, denial);
+      await io.write(forbiddenPage(head.httpVersion));
+      return;
+    }
     const status = faults.find((fault) => 'httpStatus' in fault);
     if (status !== undefined) {
       await io.write(statusPage(status.httpStatus, head.httpVersion));
@@ -156,5 +164,15 @@ async function serveTransfer(
     }
   } finally {
     caller.release();
+  }
+}
+
+/** Why a session may not use a handler. */
+function denialOf(pool: SimulatedPool, session: string, route: Route): SimulatedFailure | undefined {
+  try {
+    assertRole(pool, session, `http/${route.realm}`, route.role ?? 'vm-admin');
+    return undefined;
+  } catch (thrown) {
+    return toSimulatedFailure(thrown);
   }
 }

@@ -1,3 +1,4 @@
+import { type Role } from '../datamodel/role.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 
 /** One HTTP request and the connection to answer it on. Nothing is written that a handler did not write itself. */
@@ -64,4 +65,6 @@ export interface Route {
   /** Name of the handler in `WWW-Authenticate`, such as `get_export`. */
   readonly realm: string;
   readonly handle: HttpHandler;
+  /** The least role that may; `vm-admin` when absent. */
+  readonly role?: Role;
 }

@@ -7,6 +7,7 @@ import { rpcStrings, toRpc, VOID, type RpcValue } from '../wire/rpc-value.js';
 import { textOf } from '../wire/wire-value.js';
 import { type IncomingCall } from '../wire/xml-call.js';
 import { toXmlText } from '../wire/xml-text.js';
+import { assertRole } from './access.js';
 import { defaultArgument, readArgument } from './arguments.js';
 import { genericMethod } from './generic-methods.js';
 import { Arguments, type CallContext, type Method, type MethodResult, type MethodTable } from './method.js';
@@ -114,6 +115,7 @@ export class Dispatcher {
     args: Arguments,
     faults: readonly FaultAction[],
   ): Promise<RpcValue> {
+    assertRole(this.#pool, context.session, message.name.toLowerCase(), message.role);
     await applyFaults(faults, context.signal);
     const method = this.#methodFor(message);
     if (method === undefined) throw new SimulatedFailure('NOT_IMPLEMENTED', [message.name]);

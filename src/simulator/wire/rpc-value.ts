@@ -52,9 +52,10 @@ export function toRpc(value: WireValue, type: ValueType, shapes: RecordShapes): 
     case 'record':
       return {
         tag: 'struct',
-        members: entriesOf(value).map(([name, item]) => {
+        members: entriesOf(value).flatMap(([name, item]) => {
           const fieldType = shapes.fieldType(type.cls, name);
-          return [name, fieldType === undefined ? guess(item) : toRpc(item, fieldType, shapes)];
+          // A field that only the database has.
+          return fieldType === undefined ? [] : [[name, toRpc(item, fieldType, shapes)] as const];
         }),
       };
     case 'option':
