@@ -1,6 +1,6 @@
 import { BackupError } from '../../contract/index.js';
 import { EXIT } from './exit-code.js';
-import { type CliProcess } from './run-cli.js';
+import { type CliProcess } from './cli-process.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 

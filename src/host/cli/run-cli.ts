@@ -2,22 +2,10 @@ import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../../common/package-root.js';
-import { type TextStream } from './cli-output.js';
+import { type CliProcess } from './cli-process.js';
 import { type CommandModule } from './command-module.js';
 import { COMMANDS } from './command-table.js';
 import { type ExitCode } from './exit-code.js';
-
-/** The process around the command line. */
-export interface CliProcess {
-  readonly out: TextStream;
-  readonly err: TextStream;
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly workingFolder: string;
-  /** Says SIGINT and SIGTERM. */
-  readonly signals: NodeJS.EventEmitter;
-  /** Leaves at once; only after a second Ctrl-C. */
-  readonly exit: (code: number) => void;
-}
 
 const EPILOGUE = `
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 done with warnings, 130 cancelled.

@@ -6,7 +6,7 @@ import { CliOutput } from './cli-output.js';
 import { type CommandModule } from './command-module.js';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-code.js';
 import { Interrupts } from './interrupts.js';
-import { type CliProcess } from './run-cli.js';
+import { type CliProcess } from './cli-process.js';
 
 /** Runs one command under Ctrl-C, and turns whatever it fails with into words and an exit code. */
 export async function runCommand(module: CommandModule, command: Command, around: CliProcess): Promise<ExitCode> {
