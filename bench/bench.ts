@@ -101,7 +101,9 @@ try {
   } else {
     for (const { name, ratio, oursMs, peerMs, oursCpuSecondsPerGib, target, pass } of results) {
       const figures = `${oursMs.toFixed(0)} ms against ${peerMs.toFixed(0)} ms, ${oursCpuSecondsPerGib.toFixed(2)} CPU s/GiB`;
-      process.stdout.write(`${pass ? 'ok  ' : 'MISS'} ${ratio.toFixed(2)} (target ${target})  ${name}\n     ${figures}\n`);
+      process.stdout.write(
+        `${pass ? 'ok  ' : 'MISS'} ${ratio.toFixed(2)} (target ${target})  ${name}\n     ${figures}\n`,
+      );
     }
   }
   if (results.some(({ pass }) => !pass)) process.exitCode = 1;

@@ -36,7 +36,8 @@ function missingPackages() {
 
 function run(command, args, what) {
   const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
-  if (result.error !== undefined) stop(`${what} could not be started: ${result.error.message}.`, `Is ${command} installed?`);
+  if (result.error !== undefined)
+    stop(`${what} could not be started: ${result.error.message}.`, `Is ${command} installed?`);
   return result.status === 0;
 }
 
@@ -78,7 +79,11 @@ function build() {
   console.error('Compiling ...');
   // tsc never deletes what it wrote once: a removed spec would go on running.
   rmSync(join(root, 'dist'), { recursive: true, force: true });
-  const done = run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json'], 'The compiler');
+  const done = run(
+    process.execPath,
+    [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json'],
+    'The compiler',
+  );
   if (!done) stop('The sources do not compile.', 'The compiler named file and line above.');
   mkdirSync(join(root, 'dist'), { recursive: true });
   writeFileSync(buildStamp, wanted);

@@ -47,7 +47,10 @@ describe('architecture', function () {
     for (const { name } of loadConfig().forbidden) {
       if (!name.startsWith('layer-')) continue;
       const folder = `src/${name.slice('layer-'.length)}/`;
-      expect(own.some((path) => path.startsWith(folder)), folder).to.equal(true);
+      expect(
+        own.some((path) => path.startsWith(folder)),
+        folder,
+      ).to.equal(true);
     }
   });
 

@@ -15,16 +15,24 @@ const MAIN = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
 
 async function blocks(): Promise<readonly Block[]> {
   const text = await readFile(join(packageRoot(), 'README.md'), 'utf8');
-  return [...text.matchAll(/^```(\w+(?: \w+)?)\n(.*?)^```$/gms)].map(([, info = '', body = '']) => ({ info, text: body }));
+  return [...text.matchAll(/^```(\w+(?: \w+)?)\n(.*?)^```$/gms)].map(([, info = '', body = '']) => ({
+    info,
+    text: body,
+  }));
 }
 
 /** Runs shell text as a reader of the README would, with `npx xen-backup` being this build. */
-function shell(text: string, folder: string, environment: NodeJS.ProcessEnv): Promise<{ code: number | null; output: string }> {
+function shell(
+  text: string,
+  folder: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<{ code: number | null; output: string }> {
   const script = `set -e; npx() { shift; "${process.execPath}" "${MAIN}" "$@"; }\n${text}`;
   return new Promise((resolve, reject) => {
     const child = spawn('bash', ['-c', script], { cwd: folder, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
     child.once('error', reject);
     child.once('close', (code) => {
       resolve({ code, output });
@@ -61,7 +69,9 @@ describe('README', function () {
     const { child, environment } = await startPool();
     const ended = new Promise((resolve) => child.once('exit', resolve));
     try {
-      const commands = (await blocks()).filter(({ info }) => info === 'sh').flatMap(({ text }) => text.trim().split('\n'));
+      const commands = (await blocks())
+        .filter(({ info }) => info === 'sh')
+        .flatMap(({ text }) => text.trim().split('\n'));
       expect(commands.length).to.be.greaterThan(8);
       const where = { ...process.env, ...environment, XEN_BACKUP_REPOSITORY: join(folder, 'repository') };
       for (const command of commands) {
@@ -89,7 +99,9 @@ describe('README', function () {
     const { scripts } = JSON.parse(await readFile(join(packageRoot(), 'package.json'), 'utf8')) as {
       scripts: Record<string, string>;
     };
-    const named = [...text.matchAll(/npm (?:run )?(test\b[:\w]*|demo|lint|coverage|bench)/g)].map(([, name = '']) => name);
+    const named = [...text.matchAll(/npm (?:run )?(test\b[:\w]*|demo|lint|coverage|bench)/g)].map(
+      ([, name = '']) => name,
+    );
     expect(named.length).to.be.greaterThan(5);
     for (const name of named) expect(Object.keys(scripts), name).to.include(name);
   });

@@ -35,9 +35,9 @@ async function sha256Of(path: string): Promise<string> {
 /** Writes the only disk of a VM, as the simulated pool has it, to a file. */
 async function saveDisk(pool: RunningPool, vmName: string, path: string): Promise<void> {
   const { store, contents } = pool.pool;
-  const [, vm] = store.all('VM').find(([, record]) => record['name_label'] === vmName) ?? [];
-  const [, vbd] = store.all('VBD').find(([ref]) => (vm?.['VBDs'] as string[]).includes(ref)) ?? [];
-  const content = contents.get(vbd?.['VDI'] as string);
+  const [, vm] = store.all('VM').find(([, record]) => record.name_label === vmName) ?? [];
+  const [, vbd] = store.all('VBD').find(([ref]) => (vm?.VBDs as string[]).includes(ref)) ?? [];
+  const content = contents.get(vbd?.VDI as string);
   expect(content?.sizeBytes).to.equal(IMAGE_MIB * MIB);
   await writeFile(path, content!.read(0, IMAGE_MIB * MIB));
 }

@@ -83,9 +83,15 @@ async function demo(cleanups: CleanupStack): Promise<void> {
   await xenBackup(['verify', `latest:vm/${uuid}`], environment);
   await xenBackup(['restore', `latest:vm/${uuid}`, '--as', COPY], environment);
   const copy = await witness.machine(COPY);
-  prove(`the new VM's disks are the original's, byte for byte (${formatBytes(diskBytes)})`, await compare(witness, wanted, copy));
+  prove(
+    `the new VM's disks are the original's, byte for byte (${formatBytes(diskBytes)})`,
+    await compare(witness, wanted, copy),
+  );
   const copyMacs = await witness.macs(copy);
-  prove('the new VM has MAC addresses of its own', copyMacs.every((mac) => !macs.includes(mac)));
+  prove(
+    'the new VM has MAC addresses of its own',
+    copyMacs.every((mac) => !macs.includes(mac)),
+  );
   prove('the original still runs', (await witness.call('VM.get_power_state', original)) === 'Running');
 
   say(`\nNow somebody encrypts the first 4 MiB of every disk of ${NAME} and renames the VM ...`);

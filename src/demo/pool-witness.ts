@@ -27,7 +27,12 @@ export class PoolWitness {
   ) {}
 
   async logIn(): Promise<void> {
-    this.#session = await this.#rpc<string>('session.login_with_password', [this.username, this.password, '1.0', 'demo']);
+    this.#session = await this.#rpc<string>('session.login_with_password', [
+      this.username,
+      this.password,
+      '1.0',
+      'demo',
+    ]);
   }
 
   async logOut(): Promise<void> {
@@ -83,7 +88,7 @@ export class PoolWitness {
   async #open(vdi: string): Promise<Readable> {
     const { body } = await this.#raw('GET', '/export_raw_vdi', vdi);
     if (body === null) throw new DemoError('A disk came without a body.');
-    return ReadableStream.fromWeb(body as Parameters<typeof ReadableStream.fromWeb>[0]);
+    return ReadableStream.fromWeb(body);
   }
 
   async #raw(method: string, path: string, vdi: string, body?: Buffer): Promise<Response> {
@@ -110,7 +115,7 @@ async function sameBytes(left: Readable, right: Readable, sizeBytes: number): Pr
   let pending = Buffer.alloc(0);
   let comparedBytes = 0;
   for await (const piece of left as AsyncIterable<Buffer>) {
-    for (let at = 0; at < piece.length; ) {
+    for (let at = 0; at < piece.length;) {
       if (pending.length === 0) {
         const next = await others.next();
         if (next.done === true) return false;

@@ -70,7 +70,11 @@ describe('routes of raw disks', () => {
   it('fails in the task only when a running VM has the disk', async () => {
     const [ref] = vdiOf('b0');
     const task = newTask();
-    const answer = await ask('/import_raw_vdi', { vdi: ref, task_id: task }, { method: 'PUT', body: Buffer.alloc(MIB) });
+    const answer = await ask(
+      '/import_raw_vdi',
+      { vdi: ref, task_id: task },
+      { method: 'PUT', body: Buffer.alloc(MIB) },
+    );
     expect(answer.status).to.equal(200);
     expect(await answer.text()).to.include('HTTP/1.1 500');
     expect(running.pool.store.get('task', task).error_info).to.deep.equal(['VDI_IN_USE', ref, 'attach']);
