@@ -8,16 +8,8 @@ import { buildNetworks } from './build-network.js';
 import { buildStorage } from './build-storage.js';
 import { buildUsers } from './build-users.js';
 import { buildVm } from './build-vm.js';
+import { type BuiltPool } from './built-pool.js';
 import { restrictionsOf } from './restrictions.js';
-
-/** References of what a pool file names, by name. */
-export interface BuiltPool {
-  readonly hosts: ReadonlyMap<string, string>;
-  readonly networks: ReadonlyMap<string, string>;
-  readonly storage: ReadonlyMap<string, string>;
-  readonly images: ReadonlyMap<string, string>;
-  readonly appliances: ReadonlyMap<string, string>;
-}
 
 /** Makes the objects of a pool file. `hosts` gives each host, in order, its address and certificate. */
 export function buildPool(

@@ -12,7 +12,7 @@ import { type DiskDefinition, type GuestDefinition, type VmDefinition } from '..
 import { type GuestBehaviour } from '../pool-conditions.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, NULL_REF, setOf, textOf, wireDate, EPOCH } from '../wire/wire-value.js';
-import { type BuiltPool } from './build-pool.js';
+import { type BuiltPool } from './built-pool.js';
 
 /** A VM with its disks, interfaces, guest and snapshots. */
 export function buildVm(pool: SimulatedPool, vm: VmDefinition, parts: BuiltPool): string {
