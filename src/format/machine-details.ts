@@ -25,6 +25,31 @@ const interfaceSchema = z.strictObject({
   networkId: text,
   networkName: text,
   mtu: z.number(),
+  /** Tag of its VLAN, where the pool says one. */
+  vlan: z.int().nonnegative().optional(),
+});
+
+const fieldValue = z.union([
+  z.string(),
+  z.number(),
+  z.boolean(),
+  z.array(z.string()),
+  z.record(z.string(), z.string()),
+]);
+
+/** The machine's settings by XAPI's names, as they were. Memory in bytes. */
+const configurationSchema = z.strictObject({
+  fields: z.record(z.string(), fieldValue),
+  memory: z.strictObject({
+    staticMin: byteCount,
+    staticMax: byteCount,
+    dynamicMin: byteCount,
+    dynamicMax: byteCount,
+  }),
+  vcpus: z.strictObject({ max: z.number(), atStartup: z.number() }),
+  otherConfig: z.record(z.string(), z.string()),
+  /** How many virtual TPMs it has. */
+  tpms: z.number(),
 });
 
 /** Fields that a snapshot of a machine loses, so that the archive of a running machine doesn't have them. */
@@ -54,11 +79,11 @@ export const machineDetailsSchema = z.strictObject({
   }),
   disks: z.array(diskSchema),
   interfaces: z.array(interfaceSchema),
+  /** Absent in records of early versions. */
+  configuration: configurationSchema.optional(),
   /** True when the archive is of a snapshot that we made: its name, uuid and template flag are the snapshot's. */
   isOfSnapshot: z.boolean(),
   release: z.strictObject({ brand: text, version: text, build: text }),
 });
 
 export type MachineDetails = z.infer<typeof machineDetailsSchema>;
-export type MachineDetailsDisk = MachineDetails['disks'][number];
-export type MachineDetailsInterface = MachineDetails['interfaces'][number];
