@@ -1,3 +1,4 @@
+import { machineConfiguration } from '../browser/machine-configuration.js';
 import { disksOf, type Machine, type MachineDisk } from '../browser/machine.js';
 import { machineKind, type MachineKind } from '../browser/source-name.js';
 import { type BackupEstimate, BackupError, type Consistency, type SavesetDisk } from '../contract/index.js';
@@ -112,13 +113,15 @@ export function machineDetails(
       storageId: machine.storages.get(disk.SR)?.uuid ?? '',
       storageName: machine.storages.get(disk.SR)?.name_label ?? '',
     })),
-    interfaces: machine.interfaces.map(({ record: vif, network }) => ({
+    interfaces: machine.interfaces.map(({ record: vif, network, vlan }) => ({
       position: vif.device,
       mac: vif.MAC,
       networkId: network?.uuid ?? '',
       networkName: network?.name_label ?? '',
       mtu: vif.MTU,
+      ...(vlan === undefined ? {} : { vlan }),
     })),
+    configuration: machineConfiguration(record),
     isOfSnapshot: plan.way === 'snapshot',
     release: { brand, version, build },
   };

@@ -23,6 +23,8 @@ export interface MachineInterface {
   readonly ref: RefOf<'VIF'>;
   readonly record: VifRecord;
   readonly network: NetworkRecord | undefined;
+  /** Tag of the network's VLAN; undefined for a network without one. */
+  readonly vlan?: number | undefined;
 }
 
 /** A machine or template with all that hangs on it, as one picture of one moment. */
@@ -47,6 +49,9 @@ export function disksOf(machine: Pick<Machine, 'devices'>): readonly MachineDisk
     (device): device is MachineDisk => device.record.type === 'Disk' && device.medium !== undefined,
   );
 }
+
+/** What a PIF says of its VLAN when it has none. */
+const UNTAGGED = -1;
 
 type AnyRef = { readonly [Class in RecordClass]: { readonly cls: Class; readonly ref: RefOf<Class> } }[RecordClass];
 
@@ -95,9 +100,13 @@ export async function loadMachine(
     return { ref: vbdRef, record: vbd, medium: vdi === undefined ? undefined : { ref: vbd.VDI, record: vdi } };
   });
   const storageRefs = unique(devices.flatMap(({ medium }) => (medium === undefined ? [] : [medium.record.SR])));
+  const cards = unique(vifs.flatMap(([, vif]) => second('network', vif.network)?.PIFs ?? []));
   const third = await fetchMixed(
     pool,
-    storageRefs.map((sr) => ({ cls: 'SR', ref: sr }) as const),
+    [
+      ...storageRefs.map((sr) => ({ cls: 'SR', ref: sr }) as const),
+      ...cards.map((card) => ({ cls: 'PIF', ref: card }) as const),
+    ],
     options,
   );
   return {
@@ -105,7 +114,11 @@ export async function loadMachine(
     record,
     devices: devices.sort((a, b) => byNumber(a.record.userdevice, b.record.userdevice)),
     interfaces: vifs
-      .map(([vifRef, vif]) => ({ ref: vifRef, record: vif, network: second('network', vif.network) }))
+      .map(([vifRef, vif]) => {
+        const network = second('network', vif.network);
+        const tags = (network?.PIFs ?? []).map((card) => third('PIF', card)?.VLAN ?? UNTAGGED);
+        return { ref: vifRef, record: vif, network, vlan: tags.find((tag) => tag > UNTAGGED) };
+      })
       .sort((a, b) => byNumber(a.record.device, b.record.device)),
     storages: new Map(present(storageRefs, (sr) => third('SR', sr))),
     hasGuestTools: first('VM_guest_metrics', record.guest_metrics)?.PV_drivers_detected ?? false,

@@ -26,7 +26,7 @@ const interfaceSchema = z.strictObject({
   networkName: text,
   mtu: z.number(),
   /** Tag of its VLAN, where the pool says one. */
-  vlan: z.int().nonnegative().optional(),
+  vlan: z.int().nonnegative().exactOptional(),
 });
 
 const fieldValue = z.union([
@@ -80,7 +80,7 @@ export const machineDetailsSchema = z.strictObject({
   disks: z.array(diskSchema),
   interfaces: z.array(interfaceSchema),
   /** Absent in records of early versions. */
-  configuration: configurationSchema.optional(),
+  configuration: configurationSchema.exactOptional(),
   /** True when the archive is of a snapshot that we made: its name, uuid and template flag are the snapshot's. */
   isOfSnapshot: z.boolean(),
   release: z.strictObject({ brand: text, version: text, build: text }),

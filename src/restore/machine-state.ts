@@ -1,54 +1,10 @@
 import { z } from 'zod';
 import { type Machine, type MachineDevice, type MachineInterface } from '../browser/machine.js';
-import { RUN_MARK_KEY } from '../session/run-marks.js';
+import { isConfigurationKey, PLAIN_FIELDS } from '../browser/machine-configuration.js';
 
-/** Keys of a machine's `other_config` that are not configuration: ours, and what the pool writes there itself. */
+/** Keys of our own in a machine's `other_config`. */
 export const JOURNAL_KEY = 'xen-backup:overwrite';
 export const JOURNAL_DONE_KEY = 'xen-backup:overwrite-done';
-const UNRESTORED_KEYS: ReadonlySet<string> = new Set([
-  RUN_MARK_KEY,
-  JOURNAL_KEY,
-  JOURNAL_DONE_KEY,
-  'import_task',
-  'mac_seed',
-]);
-
-/** Fields of a machine that a setter of the same name (`VM.set_<field>`) brings back. */
-export const PLAIN_FIELDS = [
-  'name_label',
-  'name_description',
-  'user_version',
-  'is_a_template',
-  'affinity',
-  'VCPUs_params',
-  'actions_after_shutdown',
-  'actions_after_reboot',
-  'actions_after_crash',
-  'actions_after_softreboot',
-  'PV_bootloader',
-  'PV_kernel',
-  'PV_ramdisk',
-  'PV_args',
-  'PV_bootloader_args',
-  'PV_legacy_args',
-  'domain_type',
-  'HVM_boot_policy',
-  'HVM_boot_params',
-  'HVM_shadow_multiplier',
-  'platform',
-  'PCI_bus',
-  'xenstore_data',
-  'recommendations',
-  'tags',
-  'NVRAM',
-  'hardware_platform_version',
-  'has_vendor_device',
-  'ha_restart_priority',
-  'order',
-  'start_delay',
-  'shutdown_delay',
-  'blocked_operations',
-] as const;
 
 const scalarOrMap = z.union([
   z.string(),
@@ -114,7 +70,7 @@ export function machineState(machine: Machine): MachineState {
     fields,
     memory: [record.memory_static_min, record.memory_static_max, record.memory_dynamic_min, record.memory_dynamic_max],
     vcpus: { max: record.VCPUs_max, atStartup: record.VCPUs_at_startup },
-    otherConfig: Object.fromEntries(Object.entries(record.other_config).filter(([key]) => !UNRESTORED_KEYS.has(key))),
+    otherConfig: Object.fromEntries(Object.entries(record.other_config).filter(([key]) => isConfigurationKey(key))),
     devices: machine.devices.map(deviceState),
     interfaces: machine.interfaces.map(interfaceState),
   };
