@@ -19,6 +19,11 @@ export interface BackupHandler {
    * @throws {BackupError} OBJECT_NOT_FOUND, OBJECT_AMBIGUOUS, OBJECT_NOT_SUPPORTED.
    */
   resolve(name: string, signal?: AbortSignal): Promise<ResolvedSource | undefined>;
+  /**
+   * What a pattern stands for, all that fit it; undefined when it is no pattern of this kind. Asked before `resolve`.
+   * @throws {BackupError} OBJECT_NOT_FOUND when nothing fits, REQUEST_INVALID.
+   */
+  expand?(pattern: string, signal?: AbortSignal): Promise<readonly ResolvedSource[] | undefined>;
   estimate(source: ResolvedSource, request: BackupRequest): Promise<BackupEstimate>;
   /**
    * Resolves once everything is on the medium and the pool is as it was before. Rejects only after its clean-up.

@@ -7,6 +7,7 @@ import {
   parseMachineName,
   resolveMachine,
 } from '../browser/source-name.js';
+import { parseMachinePattern, selectMachines } from '../browser/selection.js';
 import { type CleanupFailure, CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import {
@@ -90,6 +91,20 @@ export class MachineBackupRunner {
     const machines = await this.pool.allRecords('VM', signal === undefined ? {} : { signal });
     const machine = resolveMachine(name, machines.values());
     return machineKind(machine) === kind ? toResolvedSource(machine) : undefined;
+  }
+
+  /** The machines of this kind that a pattern fits, when it is one. */
+  async expand(
+    kind: MachineKind,
+    pattern: string,
+    signal?: AbortSignal,
+  ): Promise<readonly ResolvedSource[] | undefined> {
+    if (parseMachinePattern(pattern)?.kind !== kind) return undefined;
+    const machines = await this.pool.allRecords('VM', signal === undefined ? {} : { signal });
+    return selectMachines(pattern, kind, machines.values())?.map(({ machine, skipReason }) => ({
+      ...toResolvedSource(machine),
+      ...(skipReason === undefined ? {} : { skipReason }),
+    }));
   }
 
   async estimate(source: ResolvedSource, request: BackupRequest): Promise<BackupEstimate> {

@@ -20,6 +20,10 @@ export class TemplateBackupHandler implements BackupHandler {
     return this.runner.resolve(this.kind, name, signal);
   }
 
+  expand(pattern: string, signal?: AbortSignal): Promise<readonly ResolvedSource[] | undefined> {
+    return this.runner.expand(this.kind, pattern, signal);
+  }
+
   estimate(source: ResolvedSource, request: BackupRequest): Promise<BackupEstimate> {
     return this.runner.estimate(source, request);
   }

@@ -31,7 +31,8 @@ export interface BackupSource {
   /** Looks at everything a backup or restore will need. Never rejects for a finding: findings are lines. */
   check(signal?: AbortSignal): Promise<readonly CheckLine[]>;
   /**
-   * What the given names stand for. Each name must fit exactly one object.
+   * What the given names stand for, now. A name must fit exactly one object; a pattern of the provider may fit several,
+   * each of which is then saved by a request of its own.
    * @throws {BackupError} OBJECT_NOT_FOUND, OBJECT_AMBIGUOUS (with the candidates), OBJECT_NOT_SUPPORTED.
    */
   resolve(names: readonly string[], signal?: AbortSignal): Promise<readonly ResolvedSource[]>;

@@ -38,6 +38,11 @@ export interface ResolvedSource {
   readonly kind: string;
   readonly id: string;
   readonly displayName: string;
+  /**
+   * Why a pattern that fits it leaves it out all the same: a sentence's end. A host does not save it then, and says so.
+   * Absent for what is named by itself.
+   */
+  readonly skipReason?: string;
 }
 
 export interface BackupEstimate {

@@ -83,7 +83,7 @@ export class XenServerSource implements BackupSource {
   resolve(names: readonly string[], signal?: AbortSignal): Promise<readonly ResolvedSource[]> {
     return this.#operations.run(async (all) => {
       const resolved: ResolvedSource[] = [];
-      for (const name of names) resolved.push((await this.#handlerOf(name, all)).source);
+      for (const name of names) resolved.push(...(await this.#expand(name, all)));
       return resolved;
     }, signal);
   }
@@ -156,6 +156,14 @@ export class XenServerSource implements BackupSource {
   /** Has somebody told once the source is closed. */
   onClosed(listener: () => void): void {
     this.#onClosed = listener;
+  }
+
+  async #expand(name: string, signal: AbortSignal): Promise<readonly ResolvedSource[]> {
+    for (const handler of this.backups) {
+      const sources = await handler.expand?.(name, signal);
+      if (sources !== undefined) return sources;
+    }
+    return [(await this.#handlerOf(name, signal)).source];
   }
 
   async #handlerOf(name: string, signal: AbortSignal): Promise<{ handler: BackupHandler; source: ResolvedSource }> {
