@@ -149,7 +149,7 @@ function sayEstimate(output: CliOutput, { source, level, expectedBytes, expected
   output.line(`${withoutControls(source.displayName)} (${source.path}): ${level}, ${size}`);
   if (disks.length === 0) return;
   const rows = disks.map((disk) => [`  ${disk.name}`, formatBytes(disk.sizeBytes), disk.level, disk.reason]);
-  output.table(['  DISK', 'SIZE', 'LEVEL', 'WHY'], rows, [1]);
+  output.table(['  DISK', 'SIZE', 'LEVEL', 'WHY'], rows, { right: [1] });
 }
 
 function summaryOf(output: CliOutput, { record, transferredBytes, elapsedMs }: BackupReport): string {

@@ -47,7 +47,7 @@ Examples:
         rows.push(rowOf(node, depth));
       }
       if (rows.length === 0) output.line('There is nothing here.');
-      else output.table(['NAME', 'KIND', 'SIZE', 'SOURCE', 'FACTS'], rows, [2]);
+      else output.table(['NAME', 'KIND', 'SIZE', 'SOURCE', 'FACTS'], rows, { right: [2], cutsLast: true });
       return EXIT.done;
     });
   },

@@ -15,6 +15,8 @@ const ANSI: Readonly<Record<Style, readonly [number, number]>> = {
 /** A stream to write text to, perhaps a terminal. */
 export interface TextStream extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
+  /** Width of the terminal in characters. */
+  readonly columns?: number;
 }
 
 export interface CliOutputOptions {
@@ -74,8 +76,16 @@ export class CliOutput {
     return isColoured ? `\u001b[${on}m${text}\u001b[${off}m` : text;
   };
 
-  /** Columns under their heads, without lines; `right` names the columns that hold numbers. */
-  table(heads: readonly string[], rows: readonly (readonly Cell[])[], right: readonly number[] = []): void {
+  /**
+   * Columns under their heads, without lines; `right` names the columns that hold numbers. With `cutsLast` the last column
+   * ends where a terminal would break the line; in a pipe nothing is cut.
+   */
+  table(
+    heads: readonly string[],
+    wholeRows: readonly (readonly Cell[])[],
+    { right = [], cutsLast = false }: { readonly right?: readonly number[]; readonly cutsLast?: boolean } = {},
+  ): void {
+    const rows = cutsLast && this.isTerminal ? cutToWidth(heads, wholeRows, this.options.out.columns) : wholeRows;
     const none = '';
     const sides = ['top', 'bottom', 'left', 'right', 'mid'];
     const names = sides.flatMap((side) => [
@@ -112,6 +122,30 @@ export class CliOutput {
     if (typeof cell === 'string') return withoutControls(cell);
     return this.paint(cell.style, withoutControls(cell.text));
   }
+}
+
+const LEAST_CUT_CELLS = 16;
+
+const textOf = (cell: Cell): string => (typeof cell === 'string' ? cell : cell.text);
+
+/** Rows whose last cell ends with the terminal; as they are when the width is unknown or hopeless. */
+function cutToWidth(
+  heads: readonly string[],
+  rows: readonly (readonly Cell[])[],
+  columns: number | undefined,
+): readonly (readonly Cell[])[] {
+  const before = heads.slice(0, -1).map((head, index) => {
+    return Math.max(head.length, ...rows.map((row) => textOf(row[index] ?? '').length)) + 2;
+  });
+  const left = (columns ?? 0) - before.reduce((sum, width) => sum + width, 0);
+  if (left < LEAST_CUT_CELLS) return rows;
+  return rows.map((row) => {
+    const last = row.at(-1) ?? '';
+    const text = textOf(last);
+    if (text.length <= left) return row;
+    const cut = `${text.slice(0, left - 1)}…`;
+    return [...row.slice(0, -1), typeof last === 'string' ? cut : { ...last, text: cut }];
+  });
 }
 
 /** Names come from elsewhere: one with escape sequences must not steer the terminal. */

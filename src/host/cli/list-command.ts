@@ -27,7 +27,8 @@ Examples:
       const shown = records.filter((record) => wanted === undefined || isOf(record, wanted));
       for (const record of shown) output.json({ type: 'saveset', record });
       if (shown.length === 0) output.line(`No savesets in ${host.repositoryPath}.`);
-      else output.table(['SAVESET', 'SOURCE', 'SAVED', 'LEVEL', 'CONSISTENCY', 'SIZE'], shown.map(rowOf), [5]);
+      else
+        output.table(['SAVESET', 'SOURCE', 'SAVED', 'LEVEL', 'CONSISTENCY', 'SIZE'], shown.map(rowOf), { right: [5] });
       for (const { savesetId, error } of damaged) {
         output.json({ type: 'damaged', savesetId, error: error.toJSON() });
         output.note(`warning ${error.code}: ${savesetId}: ${error.message}`);

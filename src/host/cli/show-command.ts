@@ -50,11 +50,11 @@ function sayRecord(output: CliOutput, record: SavesetRecord): void {
   }
   output.line();
   const itemRows = items.map(({ name, kind, bytes, sha256 }) => [name, kind, formatBytes(bytes), sha256]);
-  output.table(['ITEM', 'KIND', 'SIZE', 'SHA-256'], itemRows, [2]);
+  output.table(['ITEM', 'KIND', 'SIZE', 'SHA-256'], itemRows, { right: [2] });
   if (disks.length > 0) {
     output.line();
     const rows = disks.map((disk) => [disk.name, formatBytes(disk.sizeBytes), disk.level, disk.reason, disk.item]);
-    output.table(['DISK', 'SIZE', 'LEVEL', 'WHY', 'ITEM'], rows, [1]);
+    output.table(['DISK', 'SIZE', 'LEVEL', 'WHY', 'ITEM'], rows, { right: [1] });
   }
   for (const { code, message } of warnings) {
     output.line(`${output.paint('yellow', `warning ${code}:`)} ${withoutControls(message)}`);
