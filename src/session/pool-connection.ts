@@ -35,6 +35,8 @@ export interface ExportRequest {
   readonly path: string;
   /** Without session_id and task_id, which are added. */
   readonly query: Readonly<Record<string, string>>;
+  /** UUID of the member that is asked. Default: the coordinator. */
+  readonly member?: string;
   readonly task: HandlerTask;
   readonly signal: AbortSignal;
   /** True: over https whatever the client's `dataTransport` setting says. Default false. */
@@ -89,6 +91,8 @@ export interface PoolConnection {
    * the inactivity limits. Rejects with the task's error when only the task knows it.
    */
   download(request: ExportRequest): Promise<NodeJS.ReadableStream>;
+  /** True when a connection to the member, its certificate checked, opens within the client's limit. */
+  reaches(member: string, signal?: AbortSignal): Promise<boolean>;
   /** PUT to a handler. Finds the right member first (redirects) without losing a byte of the body. Resolves with the task's result. */
   upload(request: ImportRequest): Promise<string>;
   close(): Promise<void>;

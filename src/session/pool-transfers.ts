@@ -3,7 +3,7 @@ import { type Clock } from '../common/clock.js';
 import { HandlerDownload } from '../xapi/handler-download.js';
 import { type HandlerLimits, type HandlerRequest } from '../xapi/handler-request.js';
 import { HandlerUpload } from '../xapi/handler-upload.js';
-import { type Endpoint, trustedConnector } from '../xapi/tls-trust.js';
+import { type Endpoint, openSocket, trustedConnector } from '../xapi/tls-trust.js';
 import { isTransportError, TransportError } from '../xapi/transport-error.js';
 import { type ConnectionSettings } from './connection-settings.js';
 import { type ExportRequest, type ImportRequest, type PoolMember } from './pool-connection.js';
@@ -22,6 +22,7 @@ export interface TransferContext {
 export class PoolTransfers {
   readonly #settings: ConnectionSettings;
   readonly #context: TransferContext;
+  readonly #connect: ReturnType<typeof trustedConnector>;
   readonly #downloads: HandlerDownload;
   readonly #uploads: HandlerUpload;
 
@@ -33,9 +34,9 @@ export class PoolTransfers {
       idleTimeoutMs: settings.idleTimeoutMs,
       verdictTimeoutMs: settings.callTimeoutMs,
     };
-    const connect = trustedConnector(settings.trust, settings.connectTimeoutMs);
-    this.#downloads = new HandlerDownload(connect, limits, clock);
-    this.#uploads = new HandlerUpload(connect, limits, clock);
+    this.#connect = trustedConnector(settings.trust, settings.connectTimeoutMs);
+    this.#downloads = new HandlerDownload(this.#connect, limits, clock);
+    this.#uploads = new HandlerUpload(this.#connect, limits, clock);
   }
 
   async download(request: ExportRequest): Promise<Readable> {
@@ -52,6 +53,19 @@ export class PoolTransfers {
     );
   }
 
+  /** The connector has the limit of one attempt; whatever stops it, the member is not to be had from here. */
+  async reaches(member: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const { endpoint } = this.#context.session();
+    try {
+      const socket = await openSocket(this.#connect, await this.#memberEndpoint(member, endpoint), signal);
+      socket.destroy();
+      return true;
+    } catch {
+      signal?.throwIfAborted();
+      return false;
+    }
+  }
+
   release(): void {
     this.#downloads.release();
   }
@@ -61,12 +75,13 @@ export class PoolTransfers {
     request: ExportRequest,
     work: (endpoint: Endpoint, request: HandlerRequest) => Promise<T>,
   ): Promise<T> {
-    const { path, query, task, signal, forceHttps = false } = request;
+    const { path, query, member, task, signal, forceHttps = false } = request;
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
       const { reference, endpoint } = this.#context.session();
       try {
-        return await work(this.#dataEndpoint(endpoint, forceHttps), {
+        const asked = member === undefined ? endpoint : await this.#memberEndpoint(member, endpoint);
+        return await work(this.#dataEndpoint(asked, forceHttps), {
           path,
           query: { ...query, session_id: reference, task_id: task.ref },
           signal,
@@ -79,6 +94,15 @@ export class PoolTransfers {
         await this.#context.logInAgain(reference, signal);
       }
     }
+  }
+
+  /** The coordinator may be known to us under another address than to itself (NAT); then ours is used. */
+  async #memberEndpoint(uuid: string, coordinator: Endpoint): Promise<Endpoint> {
+    const members = await this.#context.members(false);
+    const index = members.findIndex((member) => member.uuid === uuid);
+    const address = members[index]?.address ?? '';
+    if (address === '') throw new TransportError('unreachable', `The pool has no address of its member ${uuid}.`);
+    return index === 0 ? coordinator : { ...coordinator, host: address };
   }
 
   #dataEndpoint({ host, port, protocol }: Endpoint, forceHttps: boolean): Endpoint {

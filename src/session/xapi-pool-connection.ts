@@ -142,6 +142,10 @@ export class XapiPoolConnection implements PoolConnection {
     return await this.#transfers.download(request);
   }
 
+  async reaches(member: string, signal?: AbortSignal): Promise<boolean> {
+    return await this.#transfers.reaches(member, signal);
+  }
+
   async upload(request: ImportRequest): Promise<string> {
     return await this.#transfers.upload(request);
   }
