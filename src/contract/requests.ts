@@ -67,6 +67,39 @@ export interface RestoreStep {
   readonly isDestructive: boolean;
 }
 
+/** Where a disk of the saveset goes. */
+export interface PlannedDisk {
+  readonly position: string;
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Name of the storage it was saved from, and of the one it goes to. */
+  readonly fromStorage: string;
+  readonly toStorage: string;
+  /** What has its place now and gives way to it. */
+  readonly replaces?: string;
+}
+
+/** A network interface of the saveset. */
+export interface PlannedInterface {
+  readonly position: string;
+  /** Name of the network it was saved in, and of the one it goes to. */
+  readonly fromNetwork: string;
+  readonly toNetwork: string;
+  /** Hardware address that was saved. */
+  readonly fromAddress: string;
+  /** Absent: a new one is made. */
+  readonly toAddress?: string;
+}
+
+/** A setting that a restore changes: of the existing object with `overwrite`, against what was saved with `new`. */
+export interface PlannedChange {
+  readonly what: string;
+  /** Absent: there is none now. */
+  readonly from?: string;
+  /** Absent: it goes. */
+  readonly to?: string;
+}
+
 export interface RestorePlan {
   readonly mode: 'new' | 'overwrite';
   readonly targetName: string;
@@ -78,6 +111,10 @@ export interface RestorePlan {
     readonly freeBytes: number;
     readonly neededBytes: number;
   };
+  /** What the steps do in detail, as far as the provider can say. */
+  readonly disks?: readonly PlannedDisk[];
+  readonly interfaces?: readonly PlannedInterface[];
+  readonly changes?: readonly PlannedChange[];
   readonly steps: readonly RestoreStep[];
   readonly warnings: readonly { readonly code: string; readonly message: string }[];
 }

@@ -87,3 +87,4 @@ export const machineDetailsSchema = z.strictObject({
 });
 
 export type MachineDetails = z.infer<typeof machineDetailsSchema>;
+export type MachineDetailsInterface = MachineDetails['interfaces'][number];

@@ -3,6 +3,8 @@ import { type MachineDetails } from '../format/machine-details.js';
 import { isStruct, type XmlRpcStruct } from '../format/xml-rpc-value.js';
 import { RUN_MARK_KEY } from '../session/run-marks.js';
 import { JOURNAL_DONE_KEY, JOURNAL_KEY } from './machine-state.js';
+import { AUTOSTART_KEY } from './plan-changes.js';
+import { type DroppedSettings } from './restore-options.js';
 
 export interface ArchiveEdit {
   /** Name of the machine that the import makes. */
@@ -10,7 +12,8 @@ export interface ArchiveEdit {
   /** The run's mark, for machine and disks. */
   readonly mark: string;
   readonly details: MachineDetails;
-  /** Names that the networks of the archive have in this pool today, by their UUID. */
+  readonly drops: DroppedSettings;
+  /** Names of the networks that those of the archive stand for in this pool, by the archive's UUID. */
   readonly networkNames: ReadonlyMap<string, string>;
   /** UUID that the machine gets back; only meaningful for an import that keeps identities. */
   readonly machineUuid?: string;
@@ -30,12 +33,14 @@ export function editArchive(archive: XvaArchive, edit: ArchiveEdit): void {
   machine.is_a_template = isTemplate;
   machine.is_a_snapshot = false;
   machine.blocked_operations = {};
-  machine.ha_restart_priority = keptFields.ha_restart_priority;
+  machine.ha_restart_priority = edit.drops.highAvailability ? '' : keptFields.ha_restart_priority;
   machine.order = String(keptFields.order);
   machine.start_delay = String(keptFields.start_delay);
   machine.shutdown_delay = String(keptFields.shutdown_delay);
+  if (edit.drops.tags) machine.tags = [];
+  if (edit.drops.highAvailability) machine.ha_always_run = false;
   if (edit.machineUuid !== undefined) machine.uuid = edit.machineUuid;
-  setMark(machine, edit.mark);
+  setMark(machine, edit.mark, edit.drops.autostart ? [AUTOSTART_KEY] : []);
   const disks = new Set(archiveDisks(archive).map(({ id }) => id));
   for (const object of archive.objects) {
     if (object.class === 'VDI' && disks.has(object.id)) setMark(object.snapshot, edit.mark);
@@ -43,15 +48,14 @@ export function editArchive(archive: XvaArchive, edit: ArchiveEdit): void {
   }
 }
 
-function setMark(record: XmlRpcStruct, mark: string): void {
+function setMark(record: XmlRpcStruct, mark: string, dropped: readonly string[] = []): void {
   const current = record.other_config;
-  const kept = Object.entries(isStruct(current) ? current : {}).filter(
-    ([key]) => key !== JOURNAL_KEY && key !== JOURNAL_DONE_KEY && key !== 'import_task',
-  );
+  const without = [JOURNAL_KEY, JOURNAL_DONE_KEY, 'import_task', ...dropped];
+  const kept = Object.entries(isStruct(current) ? current : {}).filter(([key]) => !without.includes(key));
   record.other_config = Object.fromEntries([...kept, [RUN_MARK_KEY, mark]]);
 }
 
-/** An import finds networks by name (facts 5.5); a network that was renamed since is found by its UUID first. */
+/** An import finds networks by name (facts 5.5); one that was renamed since or is mapped goes by its name of today. */
 function renameNetwork({ snapshot }: XvaObject, names: ReadonlyMap<string, string>): void {
   const name = names.get(textField(snapshot, 'uuid'));
   if (name !== undefined) snapshot.name_label = name;

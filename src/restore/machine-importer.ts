@@ -4,7 +4,6 @@ import { type CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import { BackupError, isBackupError, type RestoreMedia } from '../contract/index.js';
 import { type XvaArchive } from '../format/ova-xml.js';
-import { type MachineDetails } from '../format/machine-details.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { OwnObjects } from '../session/own-objects.js';
 import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
@@ -12,8 +11,9 @@ import { runMark, type RunIdentity } from '../session/run-marks.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
 import { verifiedArchive, type VerifiedArchive } from '../transfer/verified-archive.js';
 import { isXapiError } from '../xapi/xapi-error.js';
-import { type RefOf } from '../xapi/xapi-records.js';
+import { isNullRef, type RefOf } from '../xapi/xapi-records.js';
 import { editArchive } from './archive-edit.js';
+import { type RestoreWish } from './restore-options.js';
 import { type MachineRestorePlan } from './restore-plan.js';
 import { StateApplier } from './state-applier.js';
 
@@ -66,8 +66,8 @@ export class MachineImporter {
     made.ref = sent.ref;
     onImported();
     const machine = await this.states.load(sent.ref, order.signal);
-    made.disks = disksOf(machine).map(({ medium }) => medium.ref);
-    assertComplete(machine, order.plan.wish.details);
+    made.disks = allDisksOf(machine);
+    assertComplete(machine, order.plan.wish);
     return { machine, archive: sent.archive, keep: forget };
   }
 
@@ -106,6 +106,7 @@ export class MachineImporter {
       name,
       mark: runMark(run, 'import', this.clock.nowMs()),
       details,
+      drops: plan.wish.drops,
       networkNames: plan.networkNames,
       ...(plan.target.way === 'revive' ? { machineUuid: details.machine.uuid } : {}),
     };
@@ -154,17 +155,29 @@ function onlyMachine(result: string): RefOf<'VM'> {
   );
 }
 
-/** @throws {BackupError} RESTORE_FAILED when disks or interfaces are missing or of another size. */
-function assertComplete(machine: Machine, details: MachineDetails): void {
+/** The disks of a machine and the image of its memory. */
+export function allDisksOf(machine: Machine): readonly RefOf<'VDI'>[] {
+  const { suspend_VDI: memory } = machine.record;
+  return [...disksOf(machine).map(({ medium }) => medium.ref), ...(isNullRef(memory) ? [] : [memory])];
+}
+
+/** @throws {BackupError} RESTORE_FAILED when disks, interfaces, memory or TPM are missing or of another size. */
+function assertComplete(machine: Machine, { details, hasMemory }: RestoreWish): void {
   const found = disksOf(machine).map(
     ({ record, medium }) => `${record.userdevice}: ${medium.record.virtual_size} bytes`,
   );
   const expected = details.disks.map(({ position, sizeBytes }) => `${position}: ${sizeBytes} bytes`);
   const foundInterfaces = machine.interfaces.map(({ record }) => `interface ${record.device}`);
   const expectedInterfaces = details.interfaces.map(({ position }) => `interface ${position}`);
-  const all = { found: [...found, ...foundInterfaces].sort(), expected: [...expected, ...expectedInterfaces].sort() };
+  const foundRest = [machine.record.power_state.toLowerCase(), `${machine.record.VTPMs.length} TPMs`];
+  const { tpms = machine.record.VTPMs.length } = details.configuration ?? {};
+  const expectedRest = [hasMemory ? 'suspended' : 'halted', `${tpms} TPMs`];
+  const all = {
+    found: [...found, ...foundInterfaces, ...foundRest].sort(),
+    expected: [...expected, ...expectedInterfaces, ...expectedRest].sort(),
+  };
   if (all.found.join() === all.expected.join()) return;
-  throw new BackupError('RESTORE_FAILED', 'The pool has not made all disks and interfaces of the backup.', {
+  throw new BackupError('RESTORE_FAILED', 'The pool has not made all of the machine that the backup has.', {
     hint: 'Look at the log of the pool.',
     context: all,
   });

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { inject, injectable } from 'inversify';
-import { disksOf } from '../browser/machine.js';
 import { type CleanupFailure, CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import {
@@ -19,14 +18,15 @@ import { type RunIdentity, temporaryName } from '../session/run-marks.js';
 import { SourceIdentity } from '../session/source-identity.js';
 import { ProgressMeter } from '../transfer/progress-meter.js';
 import { type RefOf } from '../xapi/xapi-records.js';
-import { type Imported, MachineImporter } from './machine-importer.js';
+import { allDisksOf, type Imported, MachineImporter } from './machine-importer.js';
 import { machineState } from './machine-state.js';
 import { Overwriter } from './overwriter.js';
 import { PowerSwitch } from './power-switch.js';
 import { type RestoreProgressEvent } from './restore-handler.js';
 import { parseRestoreRequest } from './restore-options.js';
-import { type ExistingMachine, type MachineRestorePlan, toContractPlan } from './restore-plan.js';
+import { type MachineRestorePlan, toContractPlan } from './restore-plan.js';
 import { RestoreSurvey } from './restore-survey.js';
+import { type ExistingMachine } from './restore-target.js';
 import { StateApplier } from './state-applier.js';
 import { interfaceSteps } from './state-steps.js';
 import { wantedInterfaces, wantedState } from './wanted-state.js';
@@ -161,7 +161,7 @@ export class MachineRestoreRunner {
     }
     signal.throwIfAborted();
     // The machine last: until then it says whose it is, and takes its disks with it if we die here.
-    for (const { medium } of disksOf(machine)) await this.own.unmark('VDI', medium.ref);
+    for (const disk of allDisksOf(machine)) await this.own.unmark('VDI', disk);
     await this.own.unmark('VM', machine.ref);
     keep();
     return { ref: machine.ref, uuid: machine.record.uuid };
@@ -175,6 +175,8 @@ export class MachineRestoreRunner {
   ): Promise<Restored> {
     const { identity, signal, cleanup } = run;
     const forgetStop = await this.#stop(run, plan, ref);
+    // A suspended machine does not let go of its disks; its memory can't move and goes here.
+    if (machine.record.power_state === 'Suspended') await this.power.stop(machine.ref, 'hard', signal);
     run.enter('swap');
     const order = {
       existing: ref,
@@ -212,11 +214,13 @@ export class MachineRestoreRunner {
   /** Data that has been restored and checked is not thrown away because a host has no memory left. */
   async #start(run: Run, plan: MachineRestorePlan, { ref }: Restored): Promise<boolean> {
     run.enter('start');
-    if (plan.hasRunningDouble) {
-      run.warn('NOT_STARTED', 'It was not started: a machine that runs has one of its MAC addresses.');
-      return false;
-    }
     try {
+      // The plan has looked, but the data took its time.
+      const double = plan.wish.macs === 'keep' ? await this.survey.awakeDouble(ref, run.signal) : undefined;
+      if (double !== undefined) {
+        run.warn('NOT_STARTED', `It was not started: "${double.name_label}" runs with one of its MAC addresses.`);
+        return false;
+      }
       await this.power.start(ref);
       return true;
     } catch (error) {

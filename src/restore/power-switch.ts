@@ -18,10 +18,13 @@ export class PowerSwitch {
     await this.#assertState(ref, 'Halted');
   }
 
-  /** Starts a machine unless it runs already. */
+  /** Starts a machine unless it runs already; one that is suspended goes on where it was. */
   async start(ref: RefOf<'VM'>): Promise<void> {
-    if ((await this.#record(ref)).power_state === 'Running') return;
-    await this.pool.callTask('VM.start', [ref, false, false], { timeoutMs: START_TIMEOUT_MS });
+    const { power_state: state } = await this.#record(ref);
+    if (state === 'Running') return;
+    await this.pool.callTask(state === 'Suspended' ? 'VM.resume' : 'VM.start', [ref, false, false], {
+      timeoutMs: START_TIMEOUT_MS,
+    });
     await this.#assertState(ref, 'Running');
   }
 

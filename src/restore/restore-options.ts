@@ -1,6 +1,15 @@
 import { z } from 'zod';
-import { BackupError, type RestoreRequest, type SavesetItem, type SavesetRecord } from '../contract/index.js';
+import {
+  BackupError,
+  type Options,
+  type RestoreRequest,
+  type SavesetItem,
+  type SavesetRecord,
+} from '../contract/index.js';
 import { type MachineDetails, machineDetailsSchema } from '../format/machine-details.js';
+import { type NetworkRule } from './network-map.js';
+
+const keepOrDrop = z.enum(['keep', 'drop']).optional();
 
 const optionsSchema = z.strictObject({
   /** MAC addresses of the backup, or new ones. Default: `keep` with overwrite, `generate` without. */
@@ -9,7 +18,22 @@ const optionsSchema = z.strictObject({
   stop: z.enum(['clean', 'hard']).optional(),
   /** `https`: the data of this task goes over https whatever the client's setting says. */
   http: z.literal('https').optional(),
+  /** Whether these settings of the backup come back. Default: keep. */
+  tags: keepOrDrop,
+  ha: keepOrDrop,
+  autostart: keepOrDrop,
 });
+
+/** Options of this beginning map networks: `network.<from>=<to>`. */
+const NETWORK_PREFIX = 'network.';
+const networkName = z.union([z.string().trim().min(1), z.int().nonnegative()]).transform(String);
+
+/** Settings of the backup that do not come back. */
+export interface DroppedSettings {
+  readonly tags: boolean;
+  readonly highAvailability: boolean;
+  readonly autostart: boolean;
+}
 
 /** A restore request that makes sense in itself, with defaults filled in and the record understood. */
 export interface RestoreWish {
@@ -19,8 +43,12 @@ export interface RestoreWish {
   readonly storage: string | undefined;
   readonly startAfter: boolean;
   readonly macs: 'keep' | 'generate';
+  readonly networks: readonly NetworkRule[];
+  readonly drops: DroppedSettings;
   readonly stop: 'clean' | 'hard' | undefined;
   readonly forceHttps: boolean;
+  /** The saveset holds the machine's memory: it comes back suspended. */
+  readonly hasMemory: boolean;
   readonly details: MachineDetails;
   readonly item: SavesetItem;
   readonly savesetId: string;
@@ -31,14 +59,10 @@ export interface RestoreWish {
  * @throws {BackupError} REQUEST_INVALID, TARGET_NAME_REQUIRED, SAVESET_INVALID.
  */
 export function parseRestoreRequest(request: RestoreRequest, record: SavesetRecord): RestoreWish {
-  const parsed = optionsSchema.safeParse(request.options ?? {});
-  if (!parsed.success) {
-    throw new BackupError('REQUEST_INVALID', `The options are not valid: ${z.prettifyError(parsed.error)}`, {
-      hint: 'Restores know the options mac=keep|generate, stop=clean|hard and http=https.',
-    });
-  }
+  const { settings, networks } = parseOptions(request.options ?? {});
   const details = parseDetails(record);
-  const { mac, stop, http } = parsed.data;
+  const { mac, stop, http } = settings;
+  const hasMemory = record.consistency === 'memory';
   if (request.startAfter === true && details.machine.isTemplate) {
     throw new BackupError('REQUEST_INVALID', 'A template is never started.', { hint: 'Restore it without a start.' });
   }
@@ -47,18 +71,57 @@ export function parseRestoreRequest(request: RestoreRequest, record: SavesetReco
       hint: 'A restore as a new machine stops nothing.',
     });
   }
+  if (hasMemory && request.mode === 'new' && mac === 'keep') {
+    throw new BackupError(
+      'REQUEST_INVALID',
+      'A machine that comes back with its memory cannot keep its MAC addresses under a new name.',
+      { hint: 'Leave mac=keep out, or restore with mode overwrite.' },
+    );
+  }
   return {
     mode: request.mode,
     name: targetName(request, details),
     storage: request.storage,
     startAfter: request.startAfter ?? false,
     macs: mac ?? (request.mode === 'overwrite' ? 'keep' : 'generate'),
+    networks,
+    drops: {
+      tags: settings.tags === 'drop',
+      highAvailability: settings.ha === 'drop',
+      autostart: settings.autostart === 'drop',
+    },
     stop,
     forceHttps: http === 'https',
+    hasMemory,
     details,
     item: archiveItem(record),
     savesetId: record.savesetId,
   };
+}
+
+function parseOptions(options: Options): {
+  readonly settings: z.infer<typeof optionsSchema>;
+  readonly networks: readonly NetworkRule[];
+} {
+  const entries = Object.entries(options);
+  const isNetwork = ([key]: readonly [string, unknown]): boolean => key.startsWith(NETWORK_PREFIX);
+  const settings = optionsSchema.safeParse(Object.fromEntries(entries.filter((entry) => !isNetwork(entry))));
+  if (!settings.success) throw invalidOptions(z.prettifyError(settings.error));
+  const networks = entries.filter(isNetwork).map(([key, value]) => {
+    const from = key.slice(NETWORK_PREFIX.length).trim();
+    const to = networkName.safeParse(value);
+    if (from === '' || !to.success) throw invalidOptions(`"${key}" does not map a network of the backup to another.`);
+    return { from, to: to.data };
+  });
+  return { settings: settings.data, networks };
+}
+
+function invalidOptions(why: string): BackupError {
+  return new BackupError('REQUEST_INVALID', `The options are not valid: ${why}`, {
+    hint:
+      'Restores know mac=keep|generate, network.<from>=<to> (by UUID, name or VLAN), tags=keep|drop, ha=keep|drop, ' +
+      'autostart=keep|drop, stop=clean|hard and http=https.',
+  });
 }
 
 function targetName({ mode, name }: RestoreRequest, { machine }: MachineDetails): string {

@@ -1,8 +1,10 @@
 import { inject, injectable } from 'inversify';
+import { loadMachine } from '../browser/machine.js';
 import { PoolConnection } from '../session/pool-connection.js';
-import { NULL_REF, type RefOf } from '../xapi/xapi-records.js';
+import { NULL_REF, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
 import { type RestoreWish } from './restore-options.js';
-import { type MachineRestorePlan, planRestore, planTarget } from './restore-plan.js';
+import { doublesOf, isAwake, type MachineRestorePlan, planRestore } from './restore-plan.js';
+import { planTarget } from './restore-target.js';
 import { chooseStorage } from './storage-choice.js';
 
 /** Looks at the pool and makes the plan. Changes nothing but the freshness of the storage's numbers. */
@@ -13,22 +15,45 @@ export class RestoreSurvey {
   /** @throws {BackupError} every refusal of a restore, before any byte has moved. */
   async plan(wish: RestoreWish, signal?: AbortSignal): Promise<MachineRestorePlan> {
     const options = signal === undefined ? {} : { signal };
-    const [machines, storages, plugs, pools, networks, interfaces] = await Promise.all([
+    const [machines, storages, plugs, pools, networks, interfaces, cards] = await Promise.all([
       this.pool.allRecords('VM', options),
       this.pool.allRecords('SR', options),
       this.pool.allRecords('PBD', options),
       this.pool.allRecords('pool', options),
       this.pool.allRecords('network', options),
       this.pool.allRecords('VIF', options),
+      this.pool.allRecords('PIF', options),
     ]);
     const target = planTarget(wish, machines);
     const [pool] = [...pools.values()];
     const attached = new Set([...plugs.values()].filter((plug) => plug.currently_attached).map(({ SR }) => SR));
     const defaultStorage = pool?.default_SR ?? (NULL_REF as RefOf<'SR'>);
-    const { ref } = chooseStorage(wish.storage, { storages, attached, defaultStorage });
+    const storageSituation = { storages, attached, defaultStorage };
+    const { ref } = chooseStorage(wish.storage, storageSituation);
     // The numbers of a storage are as old as its last scan (facts 8).
     await this.pool.callTask('SR.scan', [ref], options);
     const record = await this.pool.record('SR', ref, options);
-    return planRestore(wish, target, { machines, networks, interfaces, storage: { ref, record } });
+    const { existing } = target;
+    return planRestore(wish, target, {
+      ...storageSituation,
+      machines,
+      networks,
+      interfaces,
+      cards,
+      storage: { ref, record },
+      existing:
+        existing === undefined ? undefined : await loadMachine(this.pool, existing.ref, existing.record, options),
+    });
+  }
+
+  /** A machine that is awake and has a MAC address of this one: both on a network would harm each other. */
+  async awakeDouble(ref: RefOf<'VM'>, signal?: AbortSignal): Promise<VmRecord | undefined> {
+    const options = signal === undefined ? {} : { signal };
+    const [machines, interfaces] = await Promise.all([
+      this.pool.allRecords('VM', options),
+      this.pool.allRecords('VIF', options),
+    ]);
+    const own = [...interfaces.values()].filter(({ VM }) => VM === ref).map(({ MAC }) => ({ mac: MAC }));
+    return doublesOf(own, ref, { machines, interfaces }).find(isAwake);
   }
 }

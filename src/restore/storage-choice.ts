@@ -37,16 +37,33 @@ export function neededBytesOn(record: Pick<SrRecord, 'type'>, diskBytes: number,
   return record.type.startsWith('lvm') ? diskBytes : Math.min(diskBytes, archiveBytes);
 }
 
-/** @throws {BackupError} STORAGE_FULL with the numbers. */
-export function assertSpace({ record }: ChosenStorage, neededBytes: number): void {
+/** How much a restore brings, and how much of it an archive holds. */
+export interface SpaceNeed {
+  readonly diskBytes: number;
+  readonly archiveBytes: number;
+}
+
+/** @throws {BackupError} STORAGE_FULL with the numbers, and the storages that could take it. */
+export function assertSpace({ ref, record }: ChosenStorage, need: SpaceNeed, situation: StorageSituation): void {
   const freeBytes = freeBytesOf(record);
+  const neededBytes = neededBytesOn(record, need.diskBytes, need.archiveBytes);
   if (freeBytes >= neededBytes) return;
+  const others = [...situation.storages]
+    .map(([other, candidate]) => ({ ref: other, record: candidate }))
+    .filter((storage) => storage.ref !== ref && whyUnfit(storage, situation) === undefined)
+    .filter(
+      (storage) => freeBytesOf(storage.record) >= neededBytesOn(storage.record, need.diskBytes, need.archiveBytes),
+    )
+    .map(describe);
   throw new BackupError(
     'STORAGE_FULL',
     `The storage "${record.name_label}" has ${formatBytes(freeBytes)} left; this restore needs ${formatBytes(neededBytes)}.`,
     {
-      hint: 'Make room there, or name another storage.',
-      context: { storage: record.uuid, freeBytes, neededBytes },
+      hint:
+        others.length === 0
+          ? 'Make room there; no other storage of the pool has enough.'
+          : `Make room there, or name one that could take it: ${others.join(', ')}.`,
+      context: { storage: record.uuid, freeBytes, neededBytes, couldTake: others },
     },
   );
 }
@@ -89,9 +106,13 @@ function notFound(message: string, situation: StorageSituation): BackupError {
   const candidates = [...situation.storages]
     .map(([ref, record]) => ({ ref, record }))
     .filter((storage) => whyUnfit(storage, situation) === undefined)
-    .map(({ record }) => `"${record.name_label}" (${record.uuid}, ${formatBytes(freeBytesOf(record))} free)`);
+    .map(describe);
   return new BackupError('STORAGE_NOT_FOUND', message, {
     hint: candidates.length === 0 ? 'No storage of the pool takes disks.' : `Name one of: ${candidates.join(', ')}.`,
     context: { candidates },
   });
+}
+
+function describe({ record }: ChosenStorage): string {
+  return `"${record.name_label}" (${record.uuid}, ${formatBytes(freeBytesOf(record))} free)`;
 }

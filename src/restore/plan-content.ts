@@ -1,0 +1,119 @@
+import { machineConfiguration } from '../browser/machine-configuration.js';
+import { disksOf, type Machine } from '../browser/machine.js';
+import { formatBytes } from '../common/byte-size.js';
+import { type PlannedChange, type PlannedDisk, type PlannedInterface } from '../contract/index.js';
+import { type ChosenNetwork } from './network-map.js';
+import { configurationChanges, plannedChange, savedConfiguration, wantedConfiguration } from './plan-changes.js';
+import { type RestoreWish } from './restore-options.js';
+import { type RestoreTarget } from './restore-target.js';
+import { type ChosenStorage } from './storage-choice.js';
+
+const NEW_ADDRESS = 'a new address';
+
+export interface PlanChoices {
+  readonly networks: ReadonlyMap<string, ChosenNetwork>;
+  readonly storage: ChosenStorage;
+  /** The machine that is overwritten, as it is now. */
+  readonly existing: Machine | undefined;
+}
+
+export interface PlanContent {
+  readonly disks: readonly PlannedDisk[];
+  readonly interfaces: readonly PlannedInterface[];
+  readonly changes: readonly PlannedChange[];
+}
+
+/** Where every disk and interface goes, and each setting that will be another one. */
+export function planContent(wish: RestoreWish, target: RestoreTarget, choices: PlanChoices): PlanContent {
+  const { existing } = choices;
+  const interfaces = plannedInterfaces(wish, choices.networks);
+  const now = existing === undefined ? undefined : machineConfiguration(existing.record);
+  const saved = savedConfiguration(wish.details, now);
+  const wanted = wantedConfiguration(saved, wish);
+  const settings = configurationChanges(now ?? saved, wanted);
+  const devices =
+    existing === undefined ? [] : [...interfaceChanges(existing, interfaces), ...removedDisks(existing, wish)];
+  const identity = target.way === 'new' ? [{ what: 'UUID', from: wish.details.machine.uuid, to: 'a new one' }] : [];
+  return {
+    disks: plannedDisks(wish, choices),
+    interfaces,
+    changes: [...settings, ...identity, ...devices],
+  };
+}
+
+function plannedDisks({ details }: RestoreWish, { storage, existing }: PlanChoices): readonly PlannedDisk[] {
+  const places = new Map(
+    (existing === undefined ? [] : disksOf(existing)).map(({ record, medium }) => [
+      record.userdevice,
+      describeDisk(medium.record.name_label, medium.record.virtual_size),
+    ]),
+  );
+  return details.disks.map(({ position, name, sizeBytes, storageName }) => {
+    const replaces = places.get(position);
+    return {
+      position,
+      name,
+      sizeBytes,
+      fromStorage: storageName,
+      toStorage: storage.record.name_label,
+      ...(replaces === undefined ? {} : { replaces }),
+    };
+  });
+}
+
+function plannedInterfaces(
+  { details, macs }: RestoreWish,
+  networks: PlanChoices['networks'],
+): readonly PlannedInterface[] {
+  return details.interfaces.map(({ position, networkName, mac }) => ({
+    position,
+    fromNetwork: networkName,
+    toNetwork: networks.get(position)?.record.name_label ?? networkName,
+    fromAddress: mac.toLowerCase(),
+    ...(macs === 'keep' ? { toAddress: mac.toLowerCase() } : {}),
+  }));
+}
+
+/** Against the interfaces that the machine has now. */
+function interfaceChanges(existing: Machine, planned: readonly PlannedInterface[]): readonly PlannedChange[] {
+  const now = new Map(
+    existing.interfaces.map(({ record, network }) => [
+      record.device,
+      { network: network?.name_label ?? '', address: record.MAC.toLowerCase() },
+    ]),
+  );
+  const wanted = new Map(
+    planned.map(({ position, toNetwork, toAddress }) => [
+      position,
+      { network: toNetwork, address: toAddress ?? NEW_ADDRESS },
+    ]),
+  );
+  return [...new Set([...now.keys(), ...wanted.keys()])].flatMap((position) => {
+    const [from, to] = [now.get(position), wanted.get(position)];
+    const what = `interface ${position}`;
+    if (from === undefined || to === undefined) {
+      const describe = (one: typeof from): string => (one === undefined ? '' : `${one.network}, ${one.address}`);
+      return [plannedChange(what, describe(from), describe(to))];
+    }
+    return [
+      ...(from.network === to.network ? [] : [plannedChange(`${what} network`, from.network, to.network)]),
+      ...(from.address === to.address ? [] : [plannedChange(`${what} address`, from.address, to.address)]),
+    ];
+  });
+}
+
+/** Disks in places where the backup has none. A disk that another machine has too is detached and stays. */
+function removedDisks(existing: Machine, { details }: RestoreWish): readonly PlannedChange[] {
+  const saved = new Set(details.disks.map(({ position }) => position));
+  return disksOf(existing)
+    .filter(({ record }) => !saved.has(record.userdevice))
+    .map(({ record, medium }) => {
+      const isShared = medium.record.VBDs.some((device) => !existing.record.VBDs.includes(device));
+      const disk = describeDisk(medium.record.name_label, medium.record.virtual_size);
+      return plannedChange(`disk ${record.userdevice}`, disk, isShared ? 'detached; another machine has it too' : '');
+    });
+}
+
+function describeDisk(name: string, sizeBytes: number): string {
+  return `"${name}" (${formatBytes(sizeBytes)})`;
+}

@@ -1,0 +1,97 @@
+import { type Machine } from '../browser/machine.js';
+import { machinePath } from '../browser/source-name.js';
+import { formatBytes } from '../common/byte-size.js';
+import { type RestoreStep } from '../contract/index.js';
+import { type VmRecord } from '../xapi/xapi-records.js';
+import { type ChosenNetwork } from './network-map.js';
+import { type RestoreWish } from './restore-options.js';
+import { type RestoreTarget } from './restore-target.js';
+import { type ChosenStorage } from './storage-choice.js';
+
+export interface PlanWarning {
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface WarningGrounds {
+  readonly networks: ReadonlyMap<string, ChosenNetwork>;
+  /** Other machines with a MAC address that is brought back. */
+  readonly doubles: readonly VmRecord[];
+  readonly existing: Machine | undefined;
+}
+
+/** What a person should know before the restore. */
+export function planWarnings(wish: RestoreWish, target: RestoreTarget, grounds: WarningGrounds): PlanWarning[] {
+  const { details } = wish;
+  const missing = details.interfaces
+    .filter(({ position }) => !grounds.networks.has(position))
+    .map(({ position, networkName, networkId }) => ({
+      code: 'NETWORK_MISSING',
+      message:
+        `The pool has no network "${networkName}" for interface ${position}; it will make one without a way out. ` +
+        `Map it with network.${networkId}=<network>.`,
+    }));
+  const doubles = grounds.doubles.map((double) => ({
+    code: 'DUPLICATE_MAC',
+    message: `The machine ${machinePath(double)} ("${double.name_label}") has a MAC address of the backup.`,
+  }));
+  return [...missing, ...doubles, ...(target.way === 'beside' ? lossesOf(wish, grounds.existing) : [])];
+}
+
+/** What the pool has no way to bring into a machine that exists. */
+function lossesOf({ details, hasMemory, name }: RestoreWish, existing: Machine | undefined): PlanWarning[] {
+  const losses: PlanWarning[] = [];
+  if (hasMemory) {
+    losses.push({
+      code: 'MEMORY_NOT_RESTORED',
+      message:
+        `The memory in the backup cannot go into the machine "${name}" that exists; it comes back halted, with its ` +
+        'disks. Restored as a new machine it comes back suspended, with its memory.',
+    });
+  }
+  if ((details.configuration?.tpms ?? 0) > 0) {
+    const has = (existing?.record.VTPMs.length ?? 0) > 0 ? 'keeps the TPM that it has now' : 'has no TPM';
+    losses.push({
+      code: 'TPM_NOT_RESTORED',
+      message:
+        `"${name}" ${has}: the pool does not let the TPM of the backup into a machine that exists. ` +
+        'Restored as a new machine it has it.',
+    });
+  }
+  return losses;
+}
+
+/** The restore in sentences, in the order in which it happens. */
+export function planSteps(wish: RestoreWish, target: RestoreTarget, storage: ChosenStorage): readonly RestoreStep[] {
+  const step = (action: string, description: string, isDestructive = false): RestoreStep => ({
+    action,
+    description,
+    isDestructive,
+  });
+  const { details, item, name, hasMemory } = wish;
+  const where = `storage "${storage.record.name_label}"`;
+  const count = details.disks.length;
+  const what = `${count} ${count === 1 ? 'disk' : 'disks'}, ${formatBytes(item.bytes)}`;
+  const startVerb = hasMemory && target.way !== 'beside' ? 'Resume' : 'Start';
+  const start = wish.startAfter ? [step('start', `${startVerb} "${name}" and check that it runs.`)] : [];
+  if (target.existing === undefined) {
+    const kind = details.machine.isTemplate ? 'template ' : '';
+    const identity = target.way === 'revive' ? ', with the UUID that it had' : '';
+    const memory = hasMemory ? ', suspended, with its memory' : '';
+    return [
+      step('import', `Import ${kind}"${name}" (${what}) to ${where}${identity}${memory}.`),
+      step('verify', 'Compare it with the record.'),
+      ...start,
+    ];
+  }
+  const { power_state: state } = target.existing.record;
+  return [
+    step('import', `Import the backup (${what}) beside "${name}" to ${where}.`),
+    step('verify', 'Compare it with the record.'),
+    ...(state === 'Halted' ? [] : [step('stop', `Stop "${name}" (${wish.stop ?? ''}).`, true)]),
+    step('swap', `Put the backup's disks in the place of the disks of "${name}".`, true),
+    step('configure', `Bring configuration and network interfaces of "${name}" back to the backup's.`, true),
+    step('release', `Remove the old disks of "${name}".`, true),
+    ...start,
+  ];
+}
