@@ -1,4 +1,4 @@
-import { Xapi } from 'xen-api';
+import { type Xapi } from 'xen-api';
 import { withDeadline } from '../common/abort.js';
 import { RpcDispatcher } from './rpc-dispatcher.js';
 import { type Endpoint, endpointAddress, type TlsTrust, trustedConnector, urlHost } from './tls-trust.js';
@@ -19,7 +19,7 @@ export interface XenApiClientOptions {
  */
 export class XenApiClient implements XapiClient {
   readonly endpoint: Endpoint;
-  readonly #xapi: Xapi;
+  #xapi: Promise<Xapi> | undefined;
   readonly #dispatcher: RpcDispatcher;
   readonly #address: string;
   #session: string | undefined;
@@ -28,10 +28,6 @@ export class XenApiClient implements XapiClient {
     this.endpoint = endpoint;
     this.#address = endpointAddress(endpoint);
     this.#dispatcher = new RpcDispatcher(trustedConnector(trust, connectTimeoutMs));
-    const url = `${endpoint.protocol}//${urlHost(endpoint.host)}:${endpoint.port}`;
-    this.#xapi = new Xapi({ url, auth: {}, watchEvents: false });
-    this.#xapi._undiciDispatcher = this.#dispatcher;
-    this.#xapi._setUrl(this.#xapi._url);
   }
 
   get session(): string | undefined {
@@ -78,13 +74,24 @@ export class XenApiClient implements XapiClient {
     return withDeadline([signal], timeoutMs, onTimeout, async (limited) => {
       limited.throwIfAborted();
       try {
-        return await this.#dispatcher.run(limited, () => this.#xapi._transport(method, args));
+        const xapi = await (this.#xapi ??= this.#load());
+        return await this.#dispatcher.run(limited, () => xapi._transport(method, args));
       } catch (error) {
         // undici wraps some reasons; the signal knows best why it ended.
         limited.throwIfAborted();
         throw this.#asOurs(error, method);
       }
     });
+  }
+
+  /** Loaded with the first call: a host that binds another client never loads the package (nor what it brings in). */
+  async #load(): Promise<Xapi> {
+    const { Xapi } = await import('xen-api');
+    const { protocol, host, port } = this.endpoint;
+    const xapi = new Xapi({ url: `${protocol}//${urlHost(host)}:${port}`, auth: {}, watchEvents: false });
+    xapi._undiciDispatcher = this.#dispatcher;
+    xapi._setUrl(xapi._url);
+    return xapi;
   }
 
   #asOurs(error: unknown, method: string): unknown {
