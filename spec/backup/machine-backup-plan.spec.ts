@@ -30,7 +30,7 @@ function machine(powerState: PowerState, usedBytes: number, type = 'Disk'): Mach
       },
     ],
     storages: new Map(),
-    hasGuestTools: false,
+    hasGuestTools: true,
   };
 }
 

@@ -1,9 +1,10 @@
 import { machineConfiguration } from '../browser/machine-configuration.js';
 import { disksOf, type Machine, type MachineDisk } from '../browser/machine.js';
 import { machineKind, type MachineKind } from '../browser/source-name.js';
-import { type BackupEstimate, BackupError, type Consistency, type SavesetDisk } from '../contract/index.js';
+import { type BackupEstimate, BackupError, type SavesetDisk } from '../contract/index.js';
 import { type MachineDetails } from '../format/machine-details.js';
 import { type HostRecord } from '../xapi/xapi-records.js';
+import { type ConsistencyDecision, type ConsistencyWish, decideConsistency } from './consistency-plan.js';
 
 /** The one item of a machine's saveset. */
 export const ARCHIVE_ITEM = 'vm.xva';
@@ -13,23 +14,21 @@ export const REASON_POLICY = 'POLICY';
 /** Weight of `ova.xml` and the tar around it, next to the data of disks that have hardly any. */
 const ARCHIVE_OVERHEAD_BYTES = 64 * 1024;
 
-export interface MachineBackupPlan {
+export interface MachineBackupPlan extends ConsistencyDecision {
   readonly kind: MachineKind;
-  /** `snapshot`: of a snapshot that is made for it. `direct`: of the machine itself, which is at rest. */
+  /** `snapshot`: of a snapshot that is made for it. `direct`: of the machine itself, which is at rest by then. */
   readonly way: 'snapshot' | 'direct';
-  readonly consistency: Consistency;
   readonly disks: readonly SavesetDisk[];
   readonly expectedBytes: number;
-  readonly warnings: readonly { readonly code: string; readonly message: string }[];
 }
 
 /**
  * How a machine in this state is saved.
- * @throws {BackupError} SOURCE_UNSUPPORTED when a disk's data can't be had.
+ * @throws {BackupError} SOURCE_UNSUPPORTED when a disk's data can't be had; REQUEST_INVALID and OBJECT_NOT_SUPPORTED for a
+ *   consistency that can't be.
  */
-export function planMachineBackup(machine: Machine): MachineBackupPlan {
+export function planMachineBackup(machine: Machine, wish: ConsistencyWish = {}): MachineBackupPlan {
   const { record } = machine;
-  const isAtRest = record.power_state === 'Halted' || record.power_state === 'Suspended';
   const disks = disksOf(machine);
   const missing = disks.find(({ medium }) => medium.record.missing);
   if (missing !== undefined) {
@@ -42,24 +41,24 @@ export function planMachineBackup(machine: Machine): MachineBackupPlan {
       },
     );
   }
+  const decision = decideConsistency(machine, wish);
+  const memoryBytes = decision.withMemory ? record.memory_static_max : 0;
   return {
+    ...decision,
     kind: machineKind(record),
-    way: isAtRest ? 'direct' : 'snapshot',
-    consistency: record.power_state === 'Halted' ? 'offline' : 'crash',
+    way: wayOf(decision),
     disks: disks.map(toSavesetDisk),
-    expectedBytes: disks.reduce((sum, disk) => sum + expectedBytesOf(disk), ARCHIVE_OVERHEAD_BYTES),
-    warnings:
-      record.power_state === 'Suspended'
-        ? [
-            {
-              code: 'MEMORY_NOT_SAVED',
-              message:
-                `"${record.name_label}" is suspended; its disks are saved, its memory is not. ` +
-                'Restored, it starts as after a power failure. Resume it before the backup to lose less.',
-            },
-          ]
-        : [],
+    expectedBytes: disks.reduce((sum, disk) => sum + expectedBytesOf(disk), ARCHIVE_OVERHEAD_BYTES + memoryBytes),
   };
+}
+
+/** The same plan by another method, when the first did not work. */
+export function replan(plan: MachineBackupPlan, decision: ConsistencyDecision): MachineBackupPlan {
+  return { ...plan, ...decision, way: wayOf(decision) };
+}
+
+function wayOf({ method }: ConsistencyDecision): MachineBackupPlan['way'] {
+  return method === 'direct' || method === 'shutdown' || method === 'force-shutdown' ? 'direct' : 'snapshot';
 }
 
 export function estimateOf(source: BackupEstimate['source'], plan: MachineBackupPlan): BackupEstimate {

@@ -7,7 +7,7 @@ import {
   parseMachineName,
   resolveMachine,
 } from '../browser/source-name.js';
-import { parseMachinePattern, selectMachines } from '../browser/selection.js';
+import { noBackupReason, parseMachinePattern, selectMachines } from '../browser/selection.js';
 import { type CleanupFailure, CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import {
@@ -37,7 +37,7 @@ import {
   planMachineBackup,
 } from './machine-backup-plan.js';
 import { MachineExporter } from './machine-export.js';
-import { SnapshotKeeper } from './snapshot-keeper.js';
+import { MachinePreparer } from './machine-preparer.js';
 
 /** One backup as it runs. */
 interface Run {
@@ -67,14 +67,14 @@ interface Saved {
   readonly origin: Origin;
 }
 
-/** The story of a full backup of a machine: resolve, check, snapshot, transfer, verify, release. */
+/** The story of a full backup of a machine: resolve, check, bring to rest, transfer, verify, release. */
 @injectable()
 export class MachineBackupRunner {
   readonly #logger: HostLogger;
 
   constructor(
     @inject(PoolConnection) private readonly pool: PoolConnection,
-    @inject(SnapshotKeeper) private readonly snapshots: SnapshotKeeper,
+    @inject(MachinePreparer) private readonly preparer: MachinePreparer,
     @inject(MachineExporter) private readonly exporter: MachineExporter,
     @inject(ActiveRuns) private readonly runs: ActiveRuns,
     @inject(SourceIdentity) private readonly identity: SourceIdentity,
@@ -108,9 +108,9 @@ export class MachineBackupRunner {
   }
 
   async estimate(source: ResolvedSource, request: BackupRequest): Promise<BackupEstimate> {
-    parseBackupOptions(request);
+    const { wish } = parseBackupOptions(request);
     const machine = await this.#load(source, request.signal);
-    return estimateOf(source, planMachineBackup(machine));
+    return estimateOf(source, planMachineBackup(machine, wish));
   }
 
   async backup(
@@ -169,19 +169,28 @@ export class MachineBackupRunner {
   async #transfer(run: Run, sink: BackupSink): Promise<Saved> {
     const { signal, request, source } = run;
     run.enter('check');
-    const { forceHttps } = parseBackupOptions(request);
+    const options = parseBackupOptions(request);
     const [machine, origin] = await Promise.all([this.#load(source, signal), this.#origin(signal)]);
-    const plan = planMachineBackup(machine);
-    this.#announce(run, plan);
-    const exported = plan.way === 'snapshot' ? await this.#snapshot(run, machine) : machine.ref;
+    const planned = planMachineBackup(machine, options.wish);
+    this.#announce(run, machine, planned);
+    const { ref, plan } = await this.preparer.prepare(machine, planned, options, {
+      identity: { runId: request.savesetId, hostId: this.identity.hostId, startedAtMs: run.startedAtMs },
+      cleanup: run.cleanup,
+      signal,
+      warn: run.warn,
+      onSnapshot: () => {
+        run.enter('snapshot');
+      },
+    });
     run.enter('transfer');
     const order = {
-      machine: exported,
+      machine: ref,
       title: machine.record.name_label,
       item: ARCHIVE_ITEM,
       expectedBytes: plan.expectedBytes,
       disks: plan.disks,
-      forceHttps,
+      forceHttps: options.forceHttps,
+      withMemory: plan.withMemory,
       onVerify: () => {
         run.enter('verify');
       },
@@ -190,22 +199,16 @@ export class MachineBackupRunner {
     return { item, machine, plan, origin };
   }
 
-  #announce(run: Run, plan: MachineBackupPlan): void {
+  #announce(run: Run, { record }: Machine, plan: MachineBackupPlan): void {
+    const excluded = noBackupReason(record.tags);
+    if (excluded !== undefined) {
+      run.warn('NO_BACKUP_TAG', `"${record.name_label}" is saved because it was named, although ${excluded}.`);
+    }
     for (const { code, message } of plan.warnings) run.warn(code, message);
     for (const { name, level, reason, sizeBytes } of plan.disks) {
       const atMs = this.clock.nowMs();
       run.emit({ type: 'level-decided', disk: name, level, reason, expectedBytes: sizeBytes, atMs });
     }
-  }
-
-  async #snapshot(run: Run, machine: Machine): Promise<RefOf<'VM'>> {
-    run.enter('snapshot');
-    const identity = {
-      runId: run.request.savesetId,
-      hostId: this.identity.hostId,
-      startedAtMs: run.startedAtMs,
-    };
-    return await this.snapshots.create(machine.record, machine.ref, identity, run.cleanup, run.signal);
   }
 
   async #load(source: ResolvedSource, signal: AbortSignal | undefined): Promise<Machine> {

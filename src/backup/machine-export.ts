@@ -24,6 +24,8 @@ export interface MachineExport {
   /** What the archive must hold. */
   readonly disks: readonly SavesetDisk[];
   readonly forceHttps: boolean;
+  /** A suspended machine's memory comes along; without this the pool leaves it out. */
+  readonly withMemory: boolean;
   /** Called when the data is complete and the verdicts are awaited. */
   readonly onVerify: () => void;
 }
@@ -71,8 +73,8 @@ export class MachineExporter {
     cleanup: CleanupStack,
     signal: AbortSignal,
   ): Promise<SavesetItem> {
-    const query = { ref: order.machine };
-    const { forceHttps, item, expectedBytes, title } = order;
+    const { forceHttps, withMemory, item, expectedBytes, title } = order;
+    const query = { ref: order.machine, ...(withMemory ? { preserve_power_state: 'true' } : {}) };
     const answer = await this.pool.download({ path: '/export', query, task, signal, forceHttps });
     const source = answer instanceof Readable ? answer : new Readable().wrap(answer);
     cleanup.add('data of the export', () => source.destroy());
@@ -100,7 +102,7 @@ export class MachineExporter {
       beforeEnd: async () => {
         order.onVerify();
         const summary = reader.end();
-        assertHolds(summary, order.disks);
+        assertHolds(summary, order);
         await task.verdict;
       },
     });
@@ -132,10 +134,19 @@ function isAboutData(error: unknown): boolean {
   return isBackupError(error) && (error.code === 'TRANSFER_INTERRUPTED' || error.code === 'DATA_DAMAGED');
 }
 
-/** The archive must hold the disks that were planned: no fewer, no other sizes. */
-function assertHolds({ archive }: XvaSummary, planned: readonly SavesetDisk[]): void {
+/** The archive must hold the disks that were planned: no fewer, no other sizes; and the memory when it was asked for. */
+function assertHolds(
+  { archive }: XvaSummary,
+  { disks: planned, withMemory }: Pick<MachineExport, 'disks' | 'withMemory'>,
+): void {
   const key = (position: string, sizeBytes: number): string => `${position}: ${sizeBytes} bytes`;
-  const found = archiveDisks(archive)
+  const held = archiveDisks(archive);
+  if (withMemory && !held.some(({ isMemoryImage }) => isMemoryImage)) {
+    throw new BackupError('DATA_DAMAGED', 'The archive does not hold the memory of the machine.', {
+      hint: 'This release does not send it along. Use another consistency.',
+    });
+  }
+  const found = held
     .filter(({ isMemoryImage }) => !isMemoryImage)
     .map(({ userdevice, sizeBytes }) => key(userdevice, sizeBytes))
     .sort();

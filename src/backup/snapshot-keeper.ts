@@ -14,6 +14,11 @@ const SNAPSHOT_REFUSALS =
 /** A snapshot can wait in the pool for another operation on the machine (facts 3.3: up to two hours). */
 const SNAPSHOT_TIMEOUT_MS = 30 * 60_000;
 
+/** Which call makes a snapshot of each kind. */
+const CALLS = { snapshot: 'VM.snapshot', quiesced: 'VM.snapshot_with_quiesce', checkpoint: 'VM.checkpoint' } as const;
+
+export type SnapshotKind = keyof typeof CALLS;
+
 /** Makes the snapshot that a backup reads, and sees to it that it goes away whatever happens. */
 @injectable()
 export class SnapshotKeeper {
@@ -30,6 +35,7 @@ export class SnapshotKeeper {
   async create(
     machine: VmRecord,
     vm: RefOf<'VM'>,
+    kind: SnapshotKind,
     run: RunIdentity,
     cleanup: CleanupStack,
     signal: AbortSignal,
@@ -37,7 +43,7 @@ export class SnapshotKeeper {
     const name = temporaryName(run.runId, machine.name_label);
     const found: { ref?: RefOf<'VM'>; disks?: readonly RefOf<'VDI'>[] } = {};
     cleanup.add(`snapshot "${name}"`, () => this.#remove(name, vm, found.ref, found.disks));
-    const snapshot = await this.#snapshot(vm, name, machine, signal);
+    const snapshot = await this.#snapshot(CALLS[kind], vm, name, machine, signal);
     found.ref = snapshot;
     const alive = new AbortController();
     cleanup.add('lease of the snapshot', () => {
@@ -49,17 +55,23 @@ export class SnapshotKeeper {
     return snapshot;
   }
 
-  async #snapshot(vm: RefOf<'VM'>, name: string, machine: VmRecord, signal: AbortSignal): Promise<RefOf<'VM'>> {
+  async #snapshot(
+    call: string,
+    vm: RefOf<'VM'>,
+    name: string,
+    machine: VmRecord,
+    signal: AbortSignal,
+  ): Promise<RefOf<'VM'>> {
     try {
       const options = { signal, timeoutMs: SNAPSHOT_TIMEOUT_MS };
-      return (await this.pool.callTask('VM.snapshot', [vm, name], options)) as RefOf<'VM'>;
+      return (await this.pool.callTask(call, [vm, name], options)) as RefOf<'VM'>;
     } catch (error) {
       if (!isXapiError(error) || !SNAPSHOT_REFUSALS.test(error.code)) throw error;
       throw new BackupError(
         'SNAPSHOT_FAILED',
         `The pool can't make a snapshot of "${machine.name_label}": ${error.code}.`,
         {
-          hint: 'Look at the storage of its disks and at /var/log/SMlog on the host, or back the machine up while it is halted.',
+          hint: 'Look at the storage of its disks and at /var/log/SMlog on the host, or back the machine up offline.',
           context: { xapiCode: error.code, xapiParams: error.params, taskUuid: error.taskUuid },
           cause: error,
         },
@@ -67,12 +79,13 @@ export class SnapshotKeeper {
     }
   }
 
-  /** A snapshot's disks are all its own; what is in its drives is not. */
+  /** A snapshot's disks are all its own, and so is its memory; what is in its drives is not. */
   async #disksOf(snapshot: RefOf<'VM'>, signal: AbortSignal): Promise<readonly RefOf<'VDI'>[]> {
-    const { VBDs: devices } = await this.pool.record('VM', snapshot, { signal });
+    const { VBDs: devices, suspend_VDI: memory } = await this.pool.record('VM', snapshot, { signal });
     const refs = devices.map((ref) => ({ cls: 'VBD', ref }) as const);
     const records = await this.pool.records(refs, { signal });
-    return [...records.values()].filter(({ type, VDI }) => type === 'Disk' && !isNullRef(VDI)).map(({ VDI }) => VDI);
+    const disks = [...records.values()].filter(({ type }) => type === 'Disk').map(({ VDI }) => VDI);
+    return [...disks, memory].filter((ref) => !isNullRef(ref));
   }
 
   async #remove(name: string, vm: RefOf<'VM'>, ref?: RefOf<'VM'>, disks?: readonly RefOf<'VDI'>[]): Promise<void> {

@@ -8,7 +8,10 @@ import { ContainerModule } from 'inversify';
 import { BackupHandler } from '../backup/backup-handler.js';
 import { MachineBackupRunner } from '../backup/machine-backup-runner.js';
 import { MachineExporter } from '../backup/machine-export.js';
+import { MachinePreparer } from '../backup/machine-preparer.js';
+import { ShutdownKeeper } from '../backup/shutdown-keeper.js';
 import { SnapshotKeeper } from '../backup/snapshot-keeper.js';
+import { StorageGuard } from '../backup/storage-guard.js';
 import { TemplateBackupHandler } from '../backup/template-backup-handler.js';
 import { VmBackupHandler } from '../backup/vm-backup-handler.js';
 import { InventoryBrowser } from '../browser/inventory-browser.js';
@@ -34,6 +37,7 @@ import { OwnObjects } from '../session/own-objects.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger, redactingLogger, Redactor } from '../session/redact.js';
 import { SourceIdentity } from '../session/source-identity.js';
+import { StorageScans } from '../session/storage-scans.js';
 import { XapiPoolConnection } from '../session/xapi-pool-connection.js';
 import { type XapiClient, XapiClientFactory } from '../xapi/xapi-client.js';
 import { XenApiClient } from '../xapi/xen-api-client.js';
@@ -73,9 +77,13 @@ export function sourceModule(host: HostServices, { settings, identity, newClient
     bind(XapiClientFactory).toConstantValue((newClient ?? overXenApi)(settings));
     bind(PoolConnection).to(XapiPoolConnection).inSingletonScope();
     bind(OwnObjects).toSelf().inSingletonScope();
+    bind(StorageScans).toSelf().inSingletonScope();
 
     bind(InventoryBrowser).toSelf().inSingletonScope();
 
+    bind(StorageGuard).toSelf().inSingletonScope();
+    bind(ShutdownKeeper).toSelf().inSingletonScope();
+    bind(MachinePreparer).toSelf().inSingletonScope();
     bind(SnapshotKeeper).toSelf().inSingletonScope();
     bind(MachineExporter).toSelf().inSingletonScope();
     bind(MachineBackupRunner).toSelf().inSingletonScope();

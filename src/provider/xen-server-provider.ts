@@ -22,7 +22,7 @@ export class XenServerProvider implements BackupSourceProvider {
   readonly capabilities: ProviderCapabilities = {
     kinds: SUPPORTED_KINDS,
     levels: ['full', 'auto'],
-    consistencies: ['offline', 'crash'],
+    consistencies: ['offline', 'crash', 'quiesced', 'memory'],
     restoreModes: ['new', 'overwrite'],
     canBrowse: true,
     canEstimate: true,

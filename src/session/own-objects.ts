@@ -138,12 +138,15 @@ export class OwnObjects {
     }
   }
 
-  /** The disks of a machine that are its own: not CDs, not attached to any other machine. */
+  /** The disks of a machine that are its own, its saved memory too: not CDs, not attached to any other machine. */
   async ownDisks(machine: VmRecord): Promise<readonly RefOf<'VDI'>[]> {
     const devices = await this.pool.records(machine.VBDs.map((ref) => ({ cls: 'VBD', ref }) as const));
     const held = [...devices.values()].filter(({ type, VDI }) => type === 'Disk' && !isNullRef(VDI));
     const disks = await this.pool.records(held.map(({ VDI }) => ({ cls: 'VDI', ref: VDI }) as const));
-    return held.map(({ VDI }) => VDI).filter((ref) => disks.get(ref)?.VBDs.every((vbd) => machine.VBDs.includes(vbd)));
+    const own = held
+      .map(({ VDI }) => VDI)
+      .filter((ref) => disks.get(ref)?.VBDs.every((vbd) => machine.VBDs.includes(vbd)));
+    return isNullRef(machine.suspend_VDI) ? own : [...own, machine.suspend_VDI];
   }
 
   /**

@@ -20,9 +20,9 @@ const markSchema = z.strictObject({
   aliveUntilMs: z.number(),
   /**
    * `snapshot`: made for a backup. `import`: a machine or disk that a restore is making. `overwrite`: the journal of an
-   * overwrite is beside this mark.
+   * overwrite is beside this mark. `offline`: a machine that was shut down for its backup and is to run again.
    */
-  role: z.enum(['snapshot', 'import', 'overwrite']),
+  role: z.enum(['snapshot', 'import', 'overwrite', 'offline']),
 });
 
 /** What an object of ours in the pool says of its run. */
