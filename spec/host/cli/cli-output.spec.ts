@@ -5,7 +5,7 @@ import { Redactor } from '../../../src/host/redaction.js';
 
 function written(terminal: { readonly columns: number } | undefined, use: (output: CliOutput) => void): string[] {
   const stream = new PassThrough();
-  const out: TextStream = Object.assign(stream, terminal === undefined ? {} : { isTTY: true, ...terminal });
+  const out: TextStream = Object.assign(stream, { isTTY: terminal !== undefined, columns: terminal?.columns ?? 0 });
   const environment = { NO_COLOR: '1' };
   use(new CliOutput({ out, err: stream, environment, isJson: false, isDebug: false, redactor: new Redactor() }));
   return String(stream.read()).trimEnd().split('\n');
