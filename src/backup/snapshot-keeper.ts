@@ -51,8 +51,21 @@ export class SnapshotKeeper {
     });
     await this.own.mark('VM', snapshot, run, 'snapshot', signal);
     void this.own.keepAlive('VM', snapshot, run, 'snapshot', alive.signal);
+    await this.#makeOrdinary(snapshot, signal);
     found.disks = await this.#disksOf(snapshot, signal);
     return snapshot;
+  }
+
+  /**
+   * A snapshot is a template until told otherwise, and `xe vm-import` would make one of its archive (facts 3.2). Some licences
+   * refuse the change; our own restore puts it right anyway, so that is no reason to fail.
+   */
+  async #makeOrdinary(snapshot: RefOf<'VM'>, signal: AbortSignal): Promise<void> {
+    try {
+      await this.pool.call('VM.set_is_a_template', [snapshot, false], { signal, isIdempotent: true });
+    } catch (error) {
+      if (!isXapiError(error, 'LICENCE_RESTRICTION', 'FEATURE_RESTRICTED')) throw error;
+    }
   }
 
   async #snapshot(
