@@ -79,7 +79,7 @@ async function bench(cleanups: CleanupStack): Promise<readonly Result[]> {
   };
   const file = join(folder, 'peer.xva');
   const curl = `curl -sSk -u ${pool.username}:${pool.password} ${pool.url}/export?uuid=6f3c1f1a-6d1c-4a52-9a2e-3c1f0d1b2a01`;
-  const backup = `node ${XEN_BACKUP} backup vm/bench && rm -rf ${repository}/savesets`;
+  const backup = `node ${XEN_BACKUP} backup vm/bench && rm -rf ${repository}/savesets/*`;
   const cases: readonly Case[] = [
     {
       name: 'full backup, 1 GiB random, https, verified; against curl | tee | sha256sum',
