@@ -1,5 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
+import { BackupError } from '../../../src/contract/index.js';
 import { CliOutput, type TextStream } from '../../../src/host/cli/cli-output.js';
 import { Redactor } from '../../../src/host/redaction.js';
 
@@ -48,6 +49,23 @@ describe('CliOutput', () => {
         );
       });
       expect(lines[1]).to.equal('a       5 B  disk');
+    });
+  });
+
+  describe('failure', () => {
+    it('says the code, the sentence, the hint, and the certificate that was refused', () => {
+      const error = new BackupError('SOURCE_UNTRUSTED', 'Not trusted.', {
+        hint: 'Compare.',
+        context: { fingerprint: 'AB:CD' },
+      });
+      const lines = written(undefined, (output) => {
+        output.failure(error);
+      });
+      expect(lines).to.deep.equal([
+        'error SOURCE_UNTRUSTED: Not trusted.',
+        'hint: Compare.',
+        '  The server showed SHA-256 AB:CD',
+      ]);
     });
   });
 });

@@ -113,7 +113,7 @@ export class CliOutput {
     const text = (value: string): string => withoutControls(redactor.text(value));
     err.write(`error ${error.code}: ${text(error.message)}\n`);
     if (error.hint !== undefined) err.write(`hint: ${text(error.hint)}\n`);
-    for (const line of candidatesOf(error)) err.write(`  ${text(line)}\n`);
+    for (const line of factsOf(error)) err.write(`  ${text(line)}\n`);
     if (isDebug) err.write(`${redactor.text(stackOf(error))}\n`);
     this.json({ type: 'failed', error: redactor.value(error.toJSON()), ...labels });
   }
@@ -153,10 +153,10 @@ export function withoutControls(text: string): string {
   return text.replace(/\p{Cc}/gu, (character) => (character === '\n' || character === '\t' ? ' ' : '\ufffd'));
 }
 
-/** What a name could have meant, when the error says so. */
-function candidatesOf({ context }: BackupError): readonly string[] {
-  const { candidates } = context;
-  return Array.isArray(candidates) ? (candidates as readonly string[]) : [];
+/** What a person needs to act on the hint: what a name could have meant, or the certificate that was shown. */
+function factsOf({ context: { candidates, fingerprint } }: BackupError): readonly string[] {
+  const listed = Array.isArray(candidates) ? (candidates as readonly string[]) : [];
+  return typeof fingerprint === 'string' ? [...listed, `The server showed SHA-256 ${fingerprint}`] : listed;
 }
 
 function stackOf(error: unknown, depth = 0): string {
