@@ -17,6 +17,7 @@ import { VmBackupHandler } from '../backup/vm-backup-handler.js';
 import { InventoryBrowser } from '../browser/inventory-browser.js';
 import { Clock } from '../common/clock.js';
 import { type HostServices } from '../contract/index.js';
+import { MemberSurvey } from '../provider/member-survey.js';
 import { PoolCheck } from '../provider/pool-check.js';
 import { Reconciler } from '../provider/reconciler.js';
 import { SourceOpener } from '../provider/source-opener.js';
@@ -100,6 +101,7 @@ export function sourceModule(host: HostServices, { settings, identity, newClient
     bind(KindRestoreHandler).to(TemplateRestoreHandler).inSingletonScope();
 
     bind(Reconciler).toSelf().inSingletonScope();
+    bind(MemberSurvey).toSelf().inSingletonScope();
     bind(PoolCheck).toSelf().inSingletonScope();
     bind(XenServerSource).toSelf().inSingletonScope();
   });

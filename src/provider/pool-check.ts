@@ -1,28 +1,30 @@
 import { inject, injectable } from 'inversify';
-import { formatBytes } from '../common/byte-size.js';
 import { Clock } from '../common/clock.js';
 import { type CheckLine } from '../contract/index.js';
-import { freeBytesOf } from '../restore/storage-choice.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { isXapiError } from '../xapi/xapi-error.js';
-import { isNullRef, type RefOf, type SrRecord, xapiDateMs } from '../xapi/xapi-records.js';
+import { isNullRef, type RefOf } from '../xapi/xapi-records.js';
+import { licenceFinding, roleFinding, transportFindings } from './account-findings.js';
+import { MemberSurvey } from './member-survey.js';
+import { clockFindings, expiryFindings, memberFinding, reachFindings } from './member-findings.js';
+import { bondFindings, subnetFindings } from './network-findings.js';
 import { Reconciler } from './reconciler.js';
+import { isForDisks, storageFindings } from './storage-findings.js';
 import { toBackupError } from './to-backup-error.js';
-
-const DAY_MS = 24 * 60 * 60_000;
-const CERTIFICATE_WARNING_DAYS = 30;
-/** A storage that is fuller than this is worth a word. */
-const LOW_SPACE_FRACTION = 0.1;
 
 type Look = (signal: AbortSignal) => Promise<readonly CheckLine[]>;
 
-/** Looks at everything that a backup or a restore will need. What it finds are lines; it never rejects for a finding. */
+/**
+ * Looks at everything that a backup or a restore will need. What it finds are lines; it never rejects for a finding.
+ * Here is only the reading: what the facts mean is decided in the `*-findings` files.
+ */
 @injectable()
 export class PoolCheck {
   constructor(
     @inject(PoolConnection) private readonly pool: PoolConnection,
     @inject(ConnectionSettings) private readonly settings: ConnectionSettings,
+    @inject(MemberSurvey) private readonly survey: MemberSurvey,
     @inject(Reconciler) private readonly reconciler: Reconciler,
     @inject(Clock) private readonly clock: Clock,
   ) {}
@@ -30,8 +32,11 @@ export class PoolCheck {
   async run(signal: AbortSignal): Promise<readonly CheckLine[]> {
     const looks: readonly (readonly [check: string, look: Look])[] = [
       ['login', () => Promise.resolve(this.#login())],
-      ['members', (all) => this.#members(all)],
-      ['certificate', (all) => this.#certificates(all)],
+      ['role', (all) => this.#account(all)],
+      ['licence', (all) => this.#licence(all)],
+      ['member', (all) => this.#members(all)],
+      ['clock', async (all) => clockFindings(await this.survey.clocks(all))],
+      ['network', (all) => this.#networks(all)],
       ['storage', (all) => this.#storage(all)],
       ['leftovers', (all) => this.#leftovers(all)],
     ];
@@ -46,108 +51,123 @@ export class PoolCheck {
   #login(): readonly CheckLine[] {
     const { coordinatorAddress, members } = this.pool;
     const { username } = this.settings.credentials;
-    const transport: readonly CheckLine[] =
-      this.settings.dataTransport === 'https'
-        ? []
-        : [
-            {
-              status: 'warning',
-              check: 'transport',
-              message: 'Bulk data goes over plain http; it can be read on the network.',
-              hint: 'Set dataTransport to https.',
-            },
-          ];
+    const name = members[0]?.name ?? coordinatorAddress;
     return [
       { status: 'ok', check: 'login', message: `Logged in as ${username}.` },
-      {
-        status: 'ok',
-        check: 'coordinator',
-        message: `The coordinator is ${members[0]?.name ?? coordinatorAddress} (${coordinatorAddress}).`,
-      },
-      ...transport,
+      { status: 'ok', check: 'coordinator', message: `The coordinator is ${name} (${coordinatorAddress}).` },
     ];
   }
 
-  async #members(signal: AbortSignal): Promise<readonly CheckLine[]> {
-    const [hosts, metrics] = await Promise.all([
-      this.pool.allRecords('host', { signal }),
-      this.pool.allRecords('host_metrics', { signal }),
-    ]);
-    return [...hosts.values()].map((host): CheckLine => {
-      const where = `${host.name_label} (${host.address})`;
-      if (metrics.get(host.metrics)?.live !== true) {
-        return {
-          status: 'error',
-          check: 'member',
-          message: `The host ${where} does not answer the pool.`,
-          hint: 'Machines on its local storage can be neither saved nor restored until it is back.',
-        };
-      }
-      return host.enabled
-        ? { status: 'ok', check: 'member', message: `The host ${where} is there.` }
-        : { status: 'warning', check: 'member', message: `The host ${where} is in maintenance mode.` };
-    });
+  async #account(signal: AbortSignal): Promise<readonly CheckLine[]> {
+    const session = await this.pool.ownSession({ signal });
+    const roles = isNullRef(session.subject)
+      ? []
+      : (await this.pool.record('subject', session.subject, { signal })).roles;
+    const records = await Promise.all(roles.map((ref) => this.pool.record('role', ref, { signal })));
+    return [
+      roleFinding({
+        username: this.settings.credentials.username,
+        isLocalSuperuser: session.is_local_superuser,
+        roles: records.map((role) => role.name_label),
+      }),
+    ];
   }
 
-  async #certificates(signal: AbortSignal): Promise<readonly CheckLine[]> {
-    const hosts = await this.pool.allRecords('host', { signal });
-    const certificates = await this.pool.allRecords('Certificate', { signal });
-    return [...certificates.values()]
-      .filter(({ type }) => type === 'host')
-      .map(({ host, not_after: end }): CheckLine => {
-        const name = hosts.get(host)?.name_label ?? 'a host';
-        const daysLeft = Math.floor((xapiDateMs(end) - this.clock.nowMs()) / DAY_MS);
-        const hint = 'Renew it in time; a client that pins fingerprints needs the new one.';
-        if (daysLeft < 0) {
-          return { status: 'error', check: 'certificate', message: `The certificate of ${name} has expired.`, hint };
-        }
-        const message = `The certificate of ${name} is good for ${daysLeft} days.`;
-        return daysLeft < CERTIFICATE_WARNING_DAYS
-          ? { status: 'warning', check: 'certificate', message, hint }
-          : { status: 'ok', check: 'certificate', message };
-      });
+  async #licence(signal: AbortSignal): Promise<readonly CheckLine[]> {
+    const [pool] = [...(await this.pool.allRecords('pool', { signal })).values()];
+    return pool === undefined ? [] : [licenceFinding(pool.restrictions)];
+  }
+
+  async #members(signal: AbortSignal): Promise<readonly CheckLine[]> {
+    const members = await this.survey.members(signal);
+    const httpsOnly = members.filter(({ isHttpsOnly }) => isHttpsOnly).map(({ name }) => name);
+    const live = members.filter(({ isLive }) => isLive);
+    const sightings = await Promise.all(live.map((member) => this.survey.reach(member, signal)));
+    return [
+      ...transportFindings(this.settings.dataTransport, httpsOnly),
+      ...members.map(memberFinding),
+      ...live.flatMap((member, index) => {
+        const seen = sightings[index];
+        return seen === undefined ? [] : reachFindings(member, seen);
+      }),
+      ...members.flatMap((member) => expiryFindings(member, sightings[live.indexOf(member)], this.clock.nowMs())),
+    ];
+  }
+
+  async #networks(signal: AbortSignal): Promise<readonly CheckLine[]> {
+    const [hosts, interfaces, bonds] = await Promise.all([
+      this.pool.allRecords('host', { signal }),
+      this.pool.allRecords('PIF', { signal }),
+      this.pool.allRecords('Bond', { signal }),
+    ]);
+    const hostName = (ref: RefOf<'host'> | undefined): string =>
+      (ref === undefined ? undefined : hosts.get(ref)?.name_label) ?? 'a host';
+    const shared = subnetFindings(
+      [...interfaces.values()].map((one) => ({
+        host: hostName(one.host),
+        device: one.VLAN >= 0 ? `${one.device} VLAN ${one.VLAN}` : one.device,
+        uuid: one.uuid,
+        isManagement: one.management,
+        isAttached: one.currently_attached,
+        address: one.IP,
+        netmask: one.netmask,
+      })),
+    );
+    const bonded = bondFindings(
+      [...bonds.values()].map((bond) => {
+        const master = interfaces.get(bond.master);
+        return {
+          host: hostName(master?.host),
+          device: master?.device ?? 'bond',
+          interfaceUuid: master?.uuid ?? '',
+          mode: bond.mode,
+          cardCount: bond.slaves.length,
+          linksUp: bond.links_up,
+        };
+      }),
+    );
+    return [...shared, ...bonded];
   }
 
   async #storage(signal: AbortSignal): Promise<readonly CheckLine[]> {
-    const [pools, storages] = await Promise.all([
-      this.pool.allRecords('pool', { signal }),
-      this.pool.allRecords('SR', { signal }),
+    const [pool] = [...(await this.pool.allRecords('pool', { signal })).values()];
+    const before = await this.pool.allRecords('SR', { signal });
+    const [hosts, links] = await Promise.all([
+      this.pool.allRecords('host', { signal }),
+      this.pool.allRecords('PBD', { signal }),
     ]);
-    const ref = [...pools.values()][0]?.default_SR;
-    const record = ref === undefined || isNullRef(ref) ? undefined : storages.get(ref);
-    if (ref === undefined || record === undefined) {
-      return [
-        {
-          status: 'warning',
-          check: 'default-storage',
-          message: 'The pool has no default storage.',
-          hint: 'A restore must name its storage, or set a default storage in the pool.',
-        },
-      ];
-    }
-    // Scanning needs the role that snapshots need (VM power admin), and brings fresh numbers at the same time.
-    try {
-      await this.pool.callTask('SR.scan', [ref], { signal });
-    } catch (error) {
-      if (!isXapiError(error, 'RBAC_PERMISSION_DENIED')) throw error;
-      const message = 'The account may look at the pool but not work in it.';
-      return [{ status: 'error', check: 'role', message, hint: 'Give it the role VM power admin or a higher one.' }];
-    }
-    const account: CheckLine = {
-      status: 'ok',
-      check: 'role',
-      message: 'The account may work with storage and machines.',
-    };
-    return [account, await this.#space(ref, signal)];
+    const attached = new Set([...links.values()].filter((link) => link.currently_attached).map(({ SR }) => SR));
+    const scanned = await this.#scan(
+      [...before].filter(([ref, record]) => attached.has(ref) && isForDisks(record)).map(([ref]) => ref),
+      signal,
+    );
+    const storages = await this.pool.allRecords('SR', { signal });
+    const facts = [...storages]
+      .filter(([ref]) => [...links.values()].some(({ SR }) => SR === ref))
+      .map(([ref, record]) => ({
+        record,
+        isDefault: ref === pool?.default_SR,
+        detachedFrom: [...links.values()]
+          .filter((link) => link.SR === ref && !link.currently_attached)
+          .map((link) => hosts.get(link.host)?.name_label ?? 'a host'),
+      }));
+    return [...scanned, ...storageFindings(facts)];
   }
 
-  async #space(ref: RefOf<'SR'>, signal: AbortSignal): Promise<CheckLine> {
-    const record: SrRecord = await this.pool.record('SR', ref, { signal });
-    const freeBytes = freeBytesOf(record);
-    const message = `The default storage "${record.name_label}" has ${formatBytes(freeBytes)} of ${formatBytes(record.physical_size)} left.`;
-    return freeBytes < record.physical_size * LOW_SPACE_FRACTION
-      ? { status: 'warning', check: 'default-storage', message, hint: 'Snapshots and restores need room there.' }
-      : { status: 'ok', check: 'default-storage', message };
+  /** Fresh numbers: some storages only count when they are asked to (S60). Gives a line for each that fails. */
+  async #scan(refs: readonly RefOf<'SR'>[], signal: AbortSignal): Promise<readonly CheckLine[]> {
+    const lines: CheckLine[] = [];
+    for (const ref of refs) {
+      try {
+        await this.pool.callTask('SR.scan', [ref], { signal });
+      } catch (error) {
+        signal.throwIfAborted();
+        // The line about the role has said it; the numbers are those that the pool has.
+        if (isXapiError(error, 'RBAC_PERMISSION_DENIED')) return lines;
+        lines.push(lineOf('storage', error));
+      }
+    }
+    return lines;
   }
 
   async #leftovers(signal: AbortSignal): Promise<readonly CheckLine[]> {
@@ -164,9 +184,13 @@ async function findings(check: string, look: Look, signal: AbortSignal): Promise
     return await look(signal);
   } catch (error) {
     if (signal.aborted) throw error;
-    // Releases before 8.2 have no certificates to show (facts 2).
-    if (isXapiError(error, 'MESSAGE_METHOD_UNKNOWN')) return [];
-    const { message, hint } = toBackupError(error);
-    return [{ status: 'error', check, message, ...(hint === undefined ? {} : { hint }) }];
+    // Old releases don't have everything that is looked at (facts 2 and 11).
+    if (isXapiError(error, 'MESSAGE_METHOD_UNKNOWN', 'MESSAGE_REMOVED')) return [];
+    return [lineOf(check, error)];
   }
+}
+
+function lineOf(check: string, error: unknown): CheckLine {
+  const { message, hint } = toBackupError(error);
+  return { status: 'error', check, message, ...(hint === undefined ? {} : { hint }) };
 }

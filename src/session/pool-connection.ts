@@ -85,6 +85,8 @@ export interface PoolConnection {
     cls: Class,
     options?: CallOptions,
   ): Promise<ReadonlyMap<RefOf<Class>, XapiRecordTypes[Class]>>;
+  /** The record of the session that we hold: who we are to the pool, and what we may do. Its reference stays hidden. */
+  ownSession(options?: CallOptions): Promise<XapiRecordTypes['session']>;
   createTask(label: string, description: string, signal?: AbortSignal): Promise<HandlerTask>;
   /**
    * GET of a handler. Follows one redirect, within trust. Resolves when the status is known to be 200; the body carries

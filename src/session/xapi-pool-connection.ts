@@ -134,6 +134,10 @@ export class XapiPoolConnection implements PoolConnection {
     return await this.#records.allRecords(cls, options);
   }
 
+  async ownSession(options?: CallOptions): Promise<XapiRecordTypes['session']> {
+    return await this.record('session', this.#session().reference as RefOf<'session'>, options);
+  }
+
   async createTask(label: string, description: string, signal?: AbortSignal): Promise<HandlerTask> {
     return await this.#tasks.createTask(label, description, signal);
   }

@@ -22,7 +22,9 @@ export type XapiClass =
   | 'VLAN'
   | 'task'
   | 'Certificate'
-  | 'session';
+  | 'session'
+  | 'subject'
+  | 'role';
 
 declare const classBrand: unique symbol;
 

@@ -1,3 +1,4 @@
+import { type X509Certificate } from 'node:crypto';
 import { type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { buildConnector } from 'undici';
@@ -62,6 +63,14 @@ export function trustedConnector(trust: TlsTrust, connectTimeoutMs: number): bui
   };
 }
 
+/** Node shows a peer's certificate once; whoever asks later finds it here. */
+const presented = new WeakMap<object, X509Certificate>();
+
+/** The certificate that the other end of a socket of `trustedConnector` presented. */
+export function presentedCertificate(socket: Socket): X509Certificate | undefined {
+  return presented.get(socket);
+}
+
 function unreachable(error: Error, address: string): Error {
   const known = toTransportError(error, address);
   if (known instanceof TransportError && known.kind === 'unreachable') return known;
@@ -79,7 +88,9 @@ function unreachable(error: Error, address: string): Error {
 }
 
 function refusalOf(socket: TLSSocket, trust: TlsTrust, address: string): TransportError | undefined {
-  const fingerprint = socket.getPeerX509Certificate()?.fingerprint256;
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate !== undefined) presented.set(socket, certificate);
+  const fingerprint = certificate?.fingerprint256;
   const options = { address, ...(fingerprint === undefined ? {} : { fingerprint }) };
   if (trust.mode === 'pinned') {
     if (fingerprint !== undefined && trust.fingerprints.includes(fingerprint)) return undefined;

@@ -277,6 +277,16 @@ const FIELDS = {
     VLAN_master_of: ref<'VLAN'>(),
     other_config: textMap,
   },
+  Bond: {
+    uuid: text,
+    master: ref<'PIF'>(),
+    slaves: refSet<'PIF'>(),
+    mode: text,
+    links_up: count,
+  },
+  session: { uuid: text, is_local_superuser: flag, subject: ref<'subject'>(), auth_user_name: text },
+  subject: { uuid: text, roles: refSet<'role'>() },
+  role: { uuid: text, name_label: text },
   task: {
     uuid: text,
     name_label: text,
