@@ -66,6 +66,8 @@ describe('xen-backup', () => {
       ['backup', 'x', '--level', 'half'],
       ['backup', 'x', '-o', 'novalue'],
       ['backup', 'x', '-o', 'key=[broken'],
+      ['backup', 'x', '--concurrency', '0'],
+      ['backup', 'x', '--consistency', 'half'],
       ['prune'],
       ['prune', '--keep-last', '0'],
       ['prune', '--keep-last', 'many'],
@@ -240,8 +242,44 @@ describe('xen-backup', () => {
       });
       expect(code).to.equal(1);
       expect(out.events.filter(({ type }) => type === 'failed').map(({ source }) => source)).to.deep.equal(['vm/m1']);
-      expect(out.events.at(-1)).to.include({ type: 'completed', source: 'vm/m2' });
+      expect(out.events.at(-2)).to.include({ type: 'completed', source: 'vm/m2' });
+      expect(out.events.at(-1)).to.include({ type: 'summary', selected: 2, good: 1, failed: 1, skipped: 0 });
       expect(readdirSync(join(folder(), 'repo', 'savesets'))).to.have.length(1);
+    });
+
+    it('leaves out what is excluded, and says when an exclusion fits nothing', async () => {
+      const { code, out, err } = await harness().run([
+        'backup',
+        'web',
+        'db',
+        '--exclude',
+        'vm/m1',
+        '--exclude',
+        'nobody',
+      ]);
+      expect(code).to.equal(0);
+      expect(out.text).to.contain('saved db as ').and.not.contain('saved web as ');
+      expect(err.text).to.contain('--exclude nobody fits nothing');
+      const none = await harness().run(['backup', 'web', '--exclude', 'web']);
+      expect([none.code, none.err.lines[0]]).to.deep.equal([
+        1,
+        'error OBJECT_NOT_FOUND: The exclusions leave nothing to save.',
+      ]);
+    });
+
+    it('makes as many backups at once as it is told, and ends with one line about all', async () => {
+      const cli = harness({ settings: { chunkDelayMs: 5 } });
+      const both = await cli.run(['backup', 'web', 'db', '--concurrency', '2', '--json']);
+      const order = both.out.events.map(({ type, source }) => `${String(type)} ${String(source)}`);
+      expect(order.indexOf('item-started vm/m2')).to.be.lessThan(order.indexOf('completed vm/m1'));
+      const text = await cli.run(['backup', 'web', 'odd one', '--concurrency', '2']);
+      expect([text.code, text.out.lines.at(-1)]).to.deep.equal([3, '2 of 2 saved, 1 with warnings']);
+    });
+
+    it('refuses a consistency that the provider does not offer', async () => {
+      const { code, err } = await harness().run(['backup', 'web', '--consistency', 'memory']);
+      expect(code).to.equal(2);
+      expect(err.text).to.contain('offers no memory backup').and.contain('It offers: crash, offline.');
     });
 
     it('only says what it would save in a dry run', async () => {

@@ -7,9 +7,12 @@ import {
   type BackupRequest,
   type BackupSource,
   type BackupSourceProvider,
+  type Consistency,
   type ResolvedSource,
 } from '../../contract/index.js';
+import { concurrently } from '../../common/concurrently.js';
 import { newSavesetId, runBackup } from '../backup-runner.js';
+import { type BackupSelection, resolveSelection } from '../backup-selection.js';
 import { formatDuration } from '../progress/format-duration.js';
 import { type DirectoryRepository } from '../repository/directory-repository.js';
 import { toHostError } from '../to-host-error.js';
@@ -21,9 +24,11 @@ import {
   addClientOptions,
   addCommonOptions,
   addProviderOptions,
+  collect,
   type CommonOptions,
   type ProviderOptions,
   providerOptions,
+  wholeNumber,
 } from './common-options.js';
 import { EXIT, type ExitCode, exitCodeOf, worstOf } from './exit-code.js';
 import { OpenHost, requestInvalid } from './open-host.js';
@@ -31,29 +36,44 @@ import { viewFor } from './operation-view.js';
 
 interface BackupOptions extends CommonOptions, ProviderOptions {
   readonly level?: BackupLevel | 'auto';
+  readonly consistency?: Consistency;
+  readonly exclude?: readonly string[];
+  readonly concurrency: number;
   readonly dryRun?: boolean;
 }
 
 const LEVELS: readonly (BackupLevel | 'auto')[] = ['full', 'incremental', 'differential', 'copy', 'auto'];
+const CONSISTENCIES: readonly Consistency[] = ['offline', 'crash', 'quiesced', 'memory'];
 
 type RequestParts = Pick<BackupRequest, 'level' | 'options'> & { readonly signal: AbortSignal };
 
 export const backupCommand: CommandModule = {
   define: (command) => {
-    command.argument('<source...>', 'what to save: a path of "xen-backup browse", or a name that fits one thing only');
+    command.argument('<source...>', 'what to save: paths of "xen-backup browse", names, or patterns');
     command.addOption(new Option('--level <level>', 'how much to save (default: full)').choices(LEVELS));
-    command.option('--dry-run', 'say what would be saved, and how much it is');
+    command.addOption(
+      new Option('--consistency <kind>', "what the data's moment is worth; the same as -o consistency=...").choices(
+        CONSISTENCIES,
+      ),
+    );
+    command.option('--exclude <source>', 'leave out what this name or pattern fits (may repeat)', collect);
+    command.option('--concurrency <count>', 'so many backups at once', wholeNumber(1), 1);
+    command.option('--dry-run', 'say what the names stand for and how much it is, and save nothing');
     addProviderOptions(command);
     addCommonOptions(addClientOptions(command)).addHelpText(
       'after',
       `
-All names are looked up before the first backup starts. One backup that fails does not stop the others.
+Names and patterns are looked up when the task runs, before the first backup starts. Patterns: vm/web-*, template/*, vm/*
+for all machines, tag:nightly, state:running; * and ? stand for characters. Each machine is a backup of its own: one that
+fails does not stop the others.
 
 Examples:
   xen-backup backup vm/web-1
   xen-backup backup web-1 db-1 template/gold
-  xen-backup backup vm/web-1 -a http=https
-  xen-backup backup vm/web-1 --dry-run`,
+  xen-backup backup 'vm/*' --exclude 'vm/test-*' --exclude state:halted --concurrency 3
+  xen-backup backup tag:nightly --dry-run
+  xen-backup backup vm/db-1 --consistency offline -o shutdown=force
+  xen-backup backup vm/web-1 -a http=https`,
     );
   },
   run: async (context, command) => {
@@ -61,24 +81,31 @@ Examples:
     const options = command.opts<BackupOptions>();
     return OpenHost.use(context, options, async (host) => {
       const { signal } = context;
+      const { level, consistency } = options;
       const request: RequestParts = {
-        options: providerOptions(host.client.backupOptions, options),
+        options: {
+          ...providerOptions(host.client.backupOptions, options),
+          ...(consistency === undefined ? {} : { consistency }),
+        },
         signal,
-        ...(options.level === undefined ? {} : { level: options.level }),
+        ...(level === undefined ? {} : { level }),
       };
-      refuseLevel(await host.provider(), options.level);
+      refuseUnoffered(await host.provider(), level, consistency);
       const repository = options.dryRun === true ? undefined : await host.repository({ create: true });
       const source = await host.openSource();
-      const targets = distinct(await source.resolve(names, signal));
-      const codes: ExitCode[] = [];
-      for (const target of targets) {
-        const code =
+      const selection = await resolveSelection(source, names, options.exclude ?? [], signal);
+      saySelection(context.output, selection);
+      const isAlone = options.concurrency === 1 || selection.targets.length === 1;
+      const codes = await concurrently(
+        selection.targets,
+        options.concurrency,
+        (target) =>
           repository === undefined
-            ? await estimateOne(context, source, target, request)
-            : await saveOne(context, host, { source, target, repository, request });
-        codes.push(code);
-        if (code === EXIT.cancelled) break;
-      }
+            ? estimateOne(context, source, target, request)
+            : saveOne(context, host, { source, target, repository, request }, isAlone),
+        () => signal.aborted,
+      );
+      if (!signal.aborted) sayOutcome(context.output, selection, codes, repository !== undefined);
       return worstOf(codes);
     });
   },
@@ -92,27 +119,28 @@ interface OneBackup {
 }
 
 /** A failure is told here, so that the next backup gets its turn. */
-async function saveOne({ output, signal }: CliContext, host: OpenHost, job: OneBackup): Promise<ExitCode> {
+async function saveOne(
+  { output, signal }: CliContext,
+  host: OpenHost,
+  job: OneBackup,
+  isAlone: boolean,
+): Promise<ExitCode> {
   const savesetId = newSavesetId(job.target.displayName, systemClock.nowMs());
   const labels = { source: job.target.path, savesetId };
-  const view = viewFor(output, job.target.displayName, labels);
+  const view = viewFor(output, job.target.displayName, labels, isAlone);
   let warnings = 0;
   try {
     signal.throwIfAborted();
-    const report = await host.withLog(
-      (line) => {
-        view.log(line);
-      },
-      () =>
-        runBackup({
-          ...job,
-          savesetId,
-          onEvent: (event) => {
-            if (event.type === 'warning') warnings += 1;
-            view.onEvent(event);
-          },
-        }),
-    );
+    const work = (): Promise<BackupReport> =>
+      runBackup({
+        ...job,
+        savesetId,
+        onEvent: (event) => {
+          if (event.type === 'warning') warnings += 1;
+          view.onEvent(event);
+        },
+      });
+    const report = isAlone ? await host.withLog(view.log.bind(view), work) : await work();
     view.close();
     output.line(summaryOf(output, report));
     return warnings + report.record.warnings.length > 0 ? EXIT.warnings : EXIT.done;
@@ -125,9 +153,18 @@ async function saveOne({ output, signal }: CliContext, host: OpenHost, job: OneB
 }
 
 /** What the provider cannot do is known as data, before anything is opened. */
-function refuseLevel({ displayName, capabilities }: BackupSourceProvider, level: BackupOptions['level']): void {
-  if (level === undefined || capabilities.levels.includes(level)) return;
-  throw requestInvalid(`${displayName} offers no ${level} backup.`, `It offers: ${capabilities.levels.join(', ')}.`);
+function refuseUnoffered(
+  { displayName, capabilities }: BackupSourceProvider,
+  level: BackupOptions['level'],
+  consistency: Consistency | undefined,
+): void {
+  const { levels, consistencies } = capabilities;
+  if (level !== undefined && !levels.includes(level)) {
+    throw requestInvalid(`${displayName} offers no ${level} backup.`, `It offers: ${levels.join(', ')}.`);
+  }
+  if (consistency !== undefined && !consistencies.includes(consistency)) {
+    throw requestInvalid(`${displayName} offers no ${consistency} backup.`, `It offers: ${consistencies.join(', ')}.`);
+  }
 }
 
 async function estimateOne(
@@ -136,11 +173,47 @@ async function estimateOne(
   target: ResolvedSource,
   request: RequestParts,
 ): Promise<ExitCode> {
-  const savesetId = newSavesetId(target.displayName, systemClock.nowMs());
-  const estimate = await source.estimate({ source: target.path, savesetId, ...request });
-  output.json({ type: 'estimate', estimate });
-  sayEstimate(output, estimate);
-  return EXIT.done;
+  try {
+    const savesetId = newSavesetId(target.displayName, systemClock.nowMs());
+    const estimate = await source.estimate({ source: target.path, savesetId, ...request });
+    output.json({ type: 'estimate', estimate });
+    sayEstimate(output, estimate);
+    return EXIT.done;
+  } catch (error) {
+    const known = toHostError(error);
+    output.failure(known, { source: target.path });
+    return exitCodeOf(known.code);
+  }
+}
+
+function saySelection(output: CliOutput, { skipped, idleExclusions }: BackupSelection): void {
+  for (const exclusion of idleExclusions) output.note(`note: --exclude ${withoutControls(exclusion)} fits nothing.`);
+  for (const { path, displayName, skipReason } of skipped) {
+    output.json({ type: 'skipped', source: path, displayName, reason: skipReason });
+    output.line(`left out: ${withoutControls(displayName)} (${path}): ${withoutControls(skipReason)}`);
+  }
+}
+
+/** One line about all, when there are several. */
+function sayOutcome(
+  output: CliOutput,
+  { targets, skipped }: BackupSelection,
+  codes: readonly ExitCode[],
+  isSaving: boolean,
+): void {
+  if (targets.length + skipped.length < 2) return;
+  const good = codes.filter((code) => code === EXIT.done || code === EXIT.warnings).length;
+  const warned = codes.filter((code) => code === EXIT.warnings).length;
+  const counts = { selected: targets.length, good, warned, failed: targets.length - good, skipped: skipped.length };
+  output.json({ type: 'summary', isDryRun: !isSaving, ...counts });
+  const text = `${good} of ${targets.length} ${isSaving ? 'saved' : 'could be saved'}`;
+  const others = [
+    [counts.warned, 'with warnings'],
+    [counts.failed, 'failed'],
+    [counts.skipped, 'left out'],
+  ] as const;
+  const more = others.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  output.line([text, ...more].join(', '));
 }
 
 function sayEstimate(output: CliOutput, { source, level, expectedBytes, expectedIs, disks }: BackupEstimate): void {
@@ -157,9 +230,4 @@ function summaryOf(output: CliOutput, { record, transferredBytes, elapsedMs }: B
   const size = `${formatBytes(transferredBytes)} in ${formatDuration(elapsedMs)}${rate}`;
   const name = withoutControls(record.source.displayName);
   return `${output.paint('green', 'saved')} ${name} as ${output.paint('bold', record.savesetId)} (${record.level}, ${record.consistency}, ${size})`;
-}
-
-/** Two names for one thing make one backup. */
-function distinct(targets: readonly ResolvedSource[]): readonly ResolvedSource[] {
-  return [...new Map(targets.map((target) => [target.path, target])).values()];
 }

@@ -17,7 +17,8 @@ export interface CommonOptions extends ClientOptions {
   readonly debug?: boolean;
 }
 
-const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
+/** Gathers an option that may repeat. */
+export const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 
 export function addClientOptions(command: Command): Command {
   return command

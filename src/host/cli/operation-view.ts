@@ -5,10 +5,15 @@ import { LineView } from '../progress/line-view.js';
 import { type ProgressView } from '../progress/progress-view.js';
 import { withoutControls } from './cli-output.js';
 
-/** JSON when asked for, bars on a terminal, lines in a pipe. */
-export function viewFor(output: CliOutput, label: string, labels: Readonly<Record<string, string>>): ProgressView {
+/** JSON when asked for, bars on a terminal, lines in a pipe and when several operations speak at once. */
+export function viewFor(
+  output: CliOutput,
+  label: string,
+  labels: Readonly<Record<string, string>>,
+  isAlone = true,
+): ProgressView {
   const plain = withoutControls(label);
   if (output.isJson) return new JsonView(labels, output.json, output.note);
-  if (output.isTerminal) return new BarView(plain, output.stream, output.paint);
+  if (output.isTerminal && isAlone) return new BarView(plain, output.stream, output.paint);
   return new LineView(plain, output.line, output.note);
 }
