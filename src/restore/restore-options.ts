@@ -71,11 +71,16 @@ export function parseRestoreRequest(request: RestoreRequest, record: SavesetReco
       hint: 'A restore as a new machine stops nothing.',
     });
   }
-  if (hasMemory && request.mode === 'new' && mac === 'keep') {
+  if (hasMemory && mac === (request.mode === 'new' ? 'keep' : 'generate')) {
     throw new BackupError(
       'REQUEST_INVALID',
-      'A machine that comes back with its memory cannot keep its MAC addresses under a new name.',
-      { hint: 'Leave mac=keep out, or restore with mode overwrite.' },
+      'The network interfaces of a machine that comes back with its memory cannot be made anew.',
+      {
+        hint:
+          request.mode === 'new'
+            ? 'Leave mac=keep out: as a new machine it gets new addresses.'
+            : 'Leave mac=generate out: it keeps its addresses.',
+      },
     );
   }
   return {

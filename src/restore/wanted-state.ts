@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { type Machine } from '../browser/machine.js';
 import { archiveMachine, type XvaArchive } from '../format/ova-xml.js';
 import { isStruct, type XmlRpcValue } from '../format/xml-rpc-value.js';
@@ -10,12 +11,14 @@ import { type MachineRestorePlan } from './restore-plan.js';
  */
 export function wantedInterfaces(imported: Machine, plan: MachineRestorePlan): readonly InterfaceState[] {
   const { details, macs } = plan.wish;
+  // An import that keeps identities keeps these too, and what the pool makes up comes from the machine's old seed.
+  const fresh = plan.target.way === 'revive' ? freshMac : undefined;
   return machineState(imported).interfaces.map((made) => {
     const saved = details.interfaces.find(({ position }) => position === made.position);
     return {
       ...made,
       network: plan.networks.get(made.position) ?? made.network,
-      mac: macs === 'keep' && saved !== undefined ? saved.mac.toLowerCase() : made.mac,
+      mac: macs === 'keep' ? (saved?.mac.toLowerCase() ?? made.mac) : (fresh?.() ?? made.mac),
     };
   });
 }
@@ -38,6 +41,12 @@ export function wantedState(imported: Machine, archive: XvaArchive, plan: Machin
     },
     interfaces: [...wantedInterfaces(imported, plan)],
   };
+}
+
+/** A random address of the range that everybody may hand out: unicast, locally administered. */
+function freshMac(): string {
+  const [first = 0, ...others] = randomBytes(6);
+  return [(first & 0xfc) | 0x02, ...others].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
 function textMapOf(value: XmlRpcValue | undefined): Record<string, string> | undefined {

@@ -2,7 +2,6 @@ import { formatBytes } from '../../common/byte-size.js';
 import {
   BackupError,
   type BackupSourceProvider,
-  type RestorePlan,
   type RestoreReport,
   type RestoreRequest,
   type SavesetRecord,
@@ -10,6 +9,7 @@ import {
 import { formatDuration } from '../progress/format-duration.js';
 import { runRestore } from '../restore-runner.js';
 import { type CliOutput, withoutControls } from './cli-output.js';
+import { type CliContext } from './cli-context.js';
 import { type CommandModule } from './command-module.js';
 import {
   addClientOptions,
@@ -19,14 +19,18 @@ import {
   type ProviderOptions,
   providerOptions,
 } from './common-options.js';
-import { EXIT } from './exit-code.js';
+import { EXIT, type ExitCode } from './exit-code.js';
 import { OpenHost, requestInvalid } from './open-host.js';
 import { viewFor } from './operation-view.js';
+import { sayPlan } from './plan-view.js';
+import { sayFilePlan, writeFiles } from './restore-to-file.js';
 
 interface RestoreOptions extends CommonOptions, ProviderOptions {
   readonly as?: string;
   readonly overwrite?: boolean;
   readonly storage?: string;
+  readonly sr?: string;
+  readonly toFile?: string;
   readonly start?: boolean;
   readonly dryRun?: boolean;
 }
@@ -37,24 +41,37 @@ export const restoreCommand: CommandModule = {
     command.option('--as <name>', 'make something new of that name; nothing else is touched');
     command.option('--overwrite', 'bring back what was saved, in place; it keeps its identity');
     command.option('--storage <id or name>', 'where the data goes (default: as the provider decides)');
+    command.option('--sr <id or name>', 'the same');
+    command.option('--to-file <path>', 'only the data, verified, into a new file (or folder); no pool is needed');
     command.option('--start', 'start it afterwards and check that it runs');
-    command.option('--dry-run', 'say what would be done, step by step');
+    command.option('--dry-run', 'say what would be done: every disk, interface and setting, step by step');
     addProviderOptions(command);
     addCommonOptions(addClientOptions(command)).addHelpText(
       'after',
       `
-Give --as or --overwrite. The bytes are checked against their digests while they flow; damaged data is never taken.
+Give --as, --overwrite or --to-file. The bytes are checked against their digests while they flow; damaged data is never
+taken. Without --start the result is registered and stays halted (suspended, when its memory was saved).
+
+Options of the provider (-o), with their defaults:
+  network.<from>=<to>   interfaces saved in one network go to another; both by UUID, name or VLAN
+  mac=keep|generate     MAC addresses of the backup (default with --overwrite) or new ones (default with --as)
+  tags=keep|drop        tags of the backup; ha=keep|drop: its HA priority; autostart=keep|drop (default: keep)
+  stop=clean|hard       with --overwrite: a machine that runs may be stopped (default: refuse)
 
 Examples:
   xen-backup restore latest:web-1 --as web-1-copy
   xen-backup restore web-1-20260102T030405Z-a1b2c3 --overwrite --dry-run
-  xen-backup restore latest:vm/web-1 --overwrite --start`,
+  xen-backup restore latest:vm/web-1 --overwrite --start
+  xen-backup restore latest:web-1 --as web-test -o network.Production=Lab -o ha=drop -o autostart=drop --dry-run
+  xen-backup restore latest:web-1 --to-file web-1.xva`,
     );
   },
   run: async (context, command) => {
     const { output, signal } = context;
     const [reference] = command.processedArgs as [string];
     const options = command.opts<RestoreOptions>();
+    const storage = storageOf(options);
+    if (options.toFile !== undefined) return restoreFiles(context, options, reference, options.toFile);
     const mode = modeOf(options);
     return OpenHost.use(context, options, async (host) => {
       const repository = await host.repository();
@@ -64,7 +81,7 @@ Examples:
         options: providerOptions(host.client.restoreOptions, options),
         startAfter: options.start ?? false,
         signal,
-        ...(options.storage === undefined ? {} : { storage: options.storage }),
+        ...(storage === undefined ? {} : { storage }),
       };
       const catalog = await host.catalog();
       const provider = await host.provider();
@@ -107,13 +124,44 @@ Examples:
   },
 };
 
+/** Data only: no client and no plugin is asked. */
+async function restoreFiles(
+  context: CliContext,
+  options: RestoreOptions,
+  reference: string,
+  path: string,
+): Promise<ExitCode> {
+  const others = ['as', 'overwrite', 'storage', 'sr', 'start', 'option', 'taskOption'] as const;
+  if (others.some((name) => options[name] !== undefined)) {
+    throw requestInvalid(
+      '--to-file writes the data to a file and nothing else.',
+      'Leave out --as, --overwrite, --storage, --sr, --start and the options of the provider.',
+    );
+  }
+  return OpenHost.use(context, options, async (host) => {
+    const repository = await host.repository();
+    const order = { repository, record: await repository.find(reference), path };
+    if (options.dryRun === true) await sayFilePlan(context, order);
+    else context.output.line(summaryOf(context.output, await writeFiles(context, order)));
+    return EXIT.done;
+  });
+}
+
+function storageOf({ storage, sr }: RestoreOptions): string | undefined {
+  if (storage === undefined || sr === undefined || storage === sr) return storage ?? sr;
+  throw requestInvalid('--storage and --sr name different storages.', 'Give one of them.');
+}
+
 function modeOf({ as: name, overwrite }: RestoreOptions): Pick<RestoreRequest, 'mode' | 'name'> {
   if (name !== undefined && overwrite === true) {
     throw requestInvalid('--as and --overwrite exclude each other.', 'Overwriting keeps the name; leave --as out.');
   }
   if (name !== undefined) return { mode: 'new', name };
   if (overwrite === true) return { mode: 'overwrite' };
-  throw requestInvalid('Say what to do with the saveset.', 'Give --as NAME for a new object, or --overwrite.');
+  throw requestInvalid(
+    'Say what to do with the saveset.',
+    'Give --as NAME for a new object, --overwrite, or --to-file PATH for the data only.',
+  );
 }
 
 function refuseOtherProvider({ providerId, savesetId }: SavesetRecord, ours: string, client: string): void {
@@ -130,21 +178,6 @@ function refuseOtherProvider({ providerId, savesetId }: SavesetRecord, ours: str
 function refuseMode({ displayName, capabilities }: BackupSourceProvider, mode: RestoreRequest['mode']): void {
   if (capabilities.restoreModes.includes(mode)) return;
   throw requestInvalid(`${displayName} cannot restore that way.`, `It can: ${capabilities.restoreModes.join(', ')}.`);
-}
-
-function sayPlan(output: CliOutput, { mode, targetName, targetId, storage, steps, warnings }: RestorePlan): void {
-  const target = targetId === undefined ? withoutControls(targetName) : `${withoutControls(targetName)} (${targetId})`;
-  output.line(`${mode === 'new' ? 'A new object' : 'Overwrite'}: ${output.paint('bold', target)}`);
-  const room = `${formatBytes(storage.neededBytes)} needed, ${formatBytes(storage.freeBytes)} free`;
-  output.line(`Storage: ${withoutControls(storage.name)} (${room})`);
-  output.line();
-  steps.forEach(({ description, isDestructive }, index) => {
-    const text = `${String(index + 1).padStart(2)}. ${withoutControls(description)}`;
-    output.line(isDestructive ? `${text} ${output.paint('yellow', '[replaces what is there]')}` : text);
-  });
-  for (const { code, message } of warnings) {
-    output.line(`${output.paint('yellow', `warning ${code}:`)} ${withoutControls(message)}`);
-  }
 }
 
 function summaryOf(output: CliOutput, report: RestoreReport): string {

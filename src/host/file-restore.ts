@@ -1,0 +1,265 @@
+import { createHash } from 'node:crypto';
+import { access, type FileHandle, link, mkdir, open, rename, rm, rmdir, stat, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { formatBytes } from '../common/byte-size.js';
+import { CleanupStack } from '../common/cleanup-stack.js';
+import { type Clock, systemClock } from '../common/clock.js';
+import {
+  BackupError,
+  isBackupError,
+  type RestoreEvent,
+  type RestoreMedia,
+  type RestoreReport,
+  type SavesetItem,
+  type SavesetRecord,
+} from '../contract/index.js';
+import { syncFolder } from './repository/durable-file.js';
+import { toMediumError } from './repository/to-medium-error.js';
+import { systemCode } from './to-host-error.js';
+
+const SAMPLE_EVERY_MS = 100;
+const FULL: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
+/** What file systems without hard links say. */
+const NO_LINKS: readonly (string | undefined)[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
+
+/** An item and the file that it becomes. */
+export interface PlannedFile {
+  readonly item: SavesetItem;
+  readonly path: string;
+}
+
+export interface FilePlan {
+  readonly files: readonly PlannedFile[];
+  /** A folder that is made for them. */
+  readonly newFolder: string | undefined;
+  readonly folder: string;
+  readonly freeBytes: number;
+  readonly neededBytes: number;
+}
+
+export interface FileRestoreJob {
+  readonly media: RestoreMedia;
+  readonly path: string;
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: RestoreEvent) => void;
+  readonly clock?: Clock;
+}
+
+/**
+ * Which files a saveset becomes: one item the file `path` itself, several the files of a new folder `path`; in a folder
+ * that exists they go by the items' names. Changes nothing.
+ * @throws {BackupError} TARGET_EXISTS, MEDIUM_FULL, MEDIUM_FAILED
+ */
+export async function planFiles(record: SavesetRecord, path: string): Promise<FilePlan> {
+  const found = await kindOf(path);
+  if (found === 'other') throw exists(path);
+  const isOne = found === undefined && record.items.length === 1;
+  const files = record.items.map((item) => ({ item, path: isOne ? path : join(path, item.name) }));
+  for (const file of files) if ((await kindOf(file.path)) !== undefined) throw exists(file.path);
+  const neededBytes = record.items.reduce((sum, { bytes }) => sum + bytes, 0);
+  const folder = found === 'folder' ? path : dirname(path);
+  const freeBytes = await freeBytesIn(folder);
+  if (freeBytes < neededBytes) {
+    throw new BackupError(
+      'MEDIUM_FULL',
+      `There are ${formatBytes(freeBytes)} free at ${folder}; this takes ${formatBytes(neededBytes)}.`,
+      { hint: 'Make room there, or name a file elsewhere.', context: { path: folder, freeBytes, neededBytes } },
+    );
+  }
+  return { files, newFolder: found === undefined && !isOne ? path : undefined, folder, freeBytes, neededBytes };
+}
+
+/**
+ * Writes the items of a saveset to files, checked against its record. Nothing that exists is touched, and no file has
+ * its name before every item has proved right. Only the data: what it means, only its provider knows.
+ * @throws {BackupError} as `planFiles`; DATA_DAMAGED, CANCELLED
+ */
+export async function restoreToFiles({
+  media,
+  path,
+  signal,
+  onEvent,
+  clock = systemClock,
+}: FileRestoreJob): Promise<RestoreReport> {
+  const startedAtMs = clock.nowMs();
+  const cleanup = new CleanupStack();
+  const enter = (phase: 'check' | 'verify'): void => {
+    onEvent({ type: 'phase-entered', phase, atMs: clock.nowMs() });
+  };
+  try {
+    enter('check');
+    const { files, newFolder, neededBytes } = await planFiles(media.record, path);
+    if (newFolder !== undefined) {
+      await onTarget(newFolder, () => mkdir(newFolder));
+      cleanup.add(newFolder, () => rmdir(newFolder));
+    }
+    let earlierBytes = 0;
+    for (const file of files) {
+      await writePartial({ file, media, signal, onEvent, clock, cleanup, earlierBytes, neededBytes });
+      earlierBytes += file.item.bytes;
+    }
+    enter('verify');
+    signal.throwIfAborted();
+    for (const file of files) await publish(file, cleanup);
+    const report: RestoreReport = {
+      targetId: undefined,
+      targetName: path,
+      mode: 'new',
+      isRunning: false,
+      transferredBytes: neededBytes,
+      elapsedMs: clock.nowMs() - startedAtMs,
+      warnings: [],
+    };
+    onEvent({ type: 'completed', report, atMs: clock.nowMs() });
+    return report;
+  } catch (error) {
+    await cleanup.run();
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+interface PartialOrder extends Required<Omit<FileRestoreJob, 'path'>> {
+  readonly file: PlannedFile;
+  readonly cleanup: CleanupStack;
+  readonly earlierBytes: number;
+  readonly neededBytes: number;
+}
+
+async function writePartial(order: PartialOrder): Promise<void> {
+  const { file, media, signal, onEvent, clock, cleanup, earlierBytes, neededBytes } = order;
+  const { item } = file;
+  const expected = { expectedBytes: item.bytes, expectedIs: 'exact' } as const;
+  const partial = partialOf(file);
+  const handle = await onTarget(partial, () => open(partial, 'wx', 0o600));
+  cleanup.add(partial, () => rm(partial, { force: true }));
+  const digest = createHash('sha256');
+  let doneBytes = 0;
+  let saidAtMs = clock.nowMs();
+  const say = (): void => {
+    saidAtMs = clock.nowMs();
+    onEvent({
+      type: 'progress',
+      item: item.name,
+      itemProgress: { doneBytes, ...expected },
+      totalProgress: { doneBytes: earlierBytes + doneBytes, expectedBytes: neededBytes, expectedIs: 'exact' },
+      atMs: saidAtMs,
+    });
+  };
+  try {
+    const progress = { doneBytes, ...expected };
+    onEvent({ type: 'item-started', item: item.name, title: item.name, progress, atMs: saidAtMs });
+    for await (const chunk of chunksOf(media, item, signal)) {
+      digest.update(chunk);
+      await onTarget(partial, () => writeAll(handle, chunk));
+      doneBytes += chunk.length;
+      if (clock.nowMs() - saidAtMs >= SAMPLE_EVERY_MS) say();
+    }
+    await onTarget(partial, () => handle.sync());
+  } finally {
+    await handle.close();
+  }
+  say();
+  const sha256 = digest.digest('hex');
+  if (doneBytes !== item.bytes || sha256 !== item.sha256) throw damaged(item, media.record);
+  onEvent({ type: 'item-completed', item: item.name, bytes: doneBytes, sha256, atMs: clock.nowMs() });
+}
+
+async function* chunksOf(
+  media: RestoreMedia,
+  item: SavesetItem,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void, undefined> {
+  const { stream } = await media.openItem(item.name, signal);
+  try {
+    for await (const chunk of stream) yield chunk as Buffer;
+  } catch (error) {
+    throw toMediumError(error, item.name);
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** `writeFile` of a handle goes on where it is, and writes all. */
+async function writeAll(handle: FileHandle, chunk: Buffer): Promise<void> {
+  await handle.writeFile(chunk);
+}
+
+/** A link never takes a name that is taken; where there are no links, the moment between look and rename is short. */
+async function publish(file: PlannedFile, cleanup: CleanupStack): Promise<void> {
+  const partial = partialOf(file);
+  const { path } = file;
+  await onTarget(path, async () => {
+    try {
+      await link(partial, path);
+      await rm(partial);
+    } catch (error) {
+      if (!NO_LINKS.includes(systemCode(error))) throw error;
+      if (
+        await access(path).then(
+          () => true,
+          () => false,
+        )
+      )
+        throw exists(path);
+      await rename(partial, path);
+    }
+    cleanup.add(path, () => rm(path, { force: true }));
+    await syncFolder(dirname(path));
+  });
+}
+
+function partialOf({ path }: PlannedFile): string {
+  return `${path}.partial`;
+}
+
+async function kindOf(path: string): Promise<'folder' | 'other' | undefined> {
+  try {
+    return (await stat(path)).isDirectory() ? 'folder' : 'other';
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw targetError(error, path);
+  }
+}
+
+async function freeBytesIn(folder: string): Promise<number> {
+  const { bavail, bsize } = await onTarget(folder, () => statfs(folder));
+  return bavail * bsize;
+}
+
+async function onTarget<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw targetError(error, path);
+  }
+}
+
+function targetError(error: unknown, path: string): BackupError {
+  if (isBackupError(error)) return error;
+  const code = systemCode(error);
+  if (code === 'EEXIST') return exists(path);
+  const reason = error instanceof Error ? error.message : String(error);
+  const isFull = FULL.includes(code);
+  return new BackupError(isFull ? 'MEDIUM_FULL' : 'MEDIUM_FAILED', `${path} cannot be written: ${reason}`, {
+    hint: isFull ? 'Make room there, or name a file elsewhere.' : 'Name a file in a folder that exists and is yours.',
+    context: { path, ...(code === undefined ? {} : { systemCode: code }) },
+    cause: error,
+  });
+}
+
+function exists(path: string): BackupError {
+  return new BackupError('TARGET_EXISTS', `There is already a file ${path}; it is left as it is.`, {
+    hint: path.endsWith('.partial')
+      ? 'Another restore writes it at this moment, or one was killed; then remove it.'
+      : 'Name another file, or move that one away.',
+    context: { path },
+  });
+}
+
+function damaged({ name }: SavesetItem, { savesetId }: SavesetRecord): BackupError {
+  return new BackupError('DATA_DAMAGED', `The bytes of ${name} are not the ones that were saved.`, {
+    hint: 'Run "xen-backup verify" and use another saveset.',
+    context: { savesetId, item: name },
+  });
+}
