@@ -192,8 +192,9 @@ describe('journey: options of a restore', () => {
     const uuid = world.uuidOf('full');
     const { record, sink } = await world.backup('vm/full');
     const { store } = world.running.pool;
-    for (const vif of world.field('VM', uuid, 'VIFs') as string[]) store.destroy('VIF', vif);
-    for (const vtpm of world.field('VM', uuid, 'VTPMs') as string[]) store.destroy('VTPM', vtpm);
+    for (const cls of ['VBD', 'VIF', 'VTPM']) {
+      for (const ref of world.field('VM', uuid, `${cls}s`) as string[]) store.destroy(cls, ref);
+    }
     store.destroy('VM', store.refByUuid('VM', uuid));
     const request: RestoreRequest = { mode: 'overwrite', options: { mac: 'generate' } };
     const { targetId } = await reportOf(world.source.restore(request, sink.media(record)));
