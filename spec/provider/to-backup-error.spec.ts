@@ -21,10 +21,40 @@ describe('toBackupError', () => {
       });
     }
 
+    it('every row has a cause and a remedy (S51)', () => {
+      for (const [code, { message, hint }] of Object.entries(XAPI_ERRORS)) {
+        expect(message, code).to.match(/^[A-Z].+\.$/);
+        expect(hint, code).to.match(/^[A-Z].+\.$/s);
+      }
+    });
+
+    it('says which log of which host to read, for which task, and from when to when (S51)', () => {
+      const window = { fromMs: Date.parse('2026-11-22T10:00:00Z'), toMs: Date.parse('2026-11-22T10:02:03Z') };
+      const cause = new XapiError('SR_BACKEND_FAILURE_46', ['', 'x'], { taskUuid: 'task-1', window });
+      const { hint, context } = toBackupError(cause);
+      expect(hint).to.match(/^Check that it is plugged on its hosts\. Details: \/var\/log\/SMlog on the host /);
+      expect(hint).to.match(/, task task-1, from 2026-11-22T10:00:00\.000Z to 2026-11-22T10:02:03\.000Z\.$/);
+      expect(context).to.include({
+        taskUuid: 'task-1',
+        from: '2026-11-22T10:00:00.000Z',
+        to: '2026-11-22T10:02:03.000Z',
+      });
+    });
+
+    it('sends nobody to a log who needs none', () => {
+      const { hint, context } = toBackupError(new XapiError('SESSION_AUTHENTICATION_FAILED', ['u', 'm']));
+      expect(hint).to.not.contain('/var/log');
+      expect(context).to.not.have.property('log');
+    });
+
     it('a code without a row becomes what the caller names for its step', () => {
       expect(toBackupError(new XapiError('SR_BACKEND_FAILURE_999', ['', 'why']))).to.deep.include({
         code: 'SOURCE_FAILED',
-        context: { xapiCode: 'SR_BACKEND_FAILURE_999', xapiParams: ['', 'why'] },
+        context: {
+          xapiCode: 'SR_BACKEND_FAILURE_999',
+          xapiParams: ['', 'why'],
+          log: '/var/log/xensource.log on the coordinator',
+        },
       });
       const error = toBackupError(new XapiError('X'), {
         fallback: 'SNAPSHOT_FAILED',

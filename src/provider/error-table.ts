@@ -5,13 +5,20 @@ export interface ErrorMeaning {
   readonly code: BackupErrorCode;
   readonly message: string;
   readonly hint?: string;
+  /** The log on the host that has the details, when the code alone does not say enough. */
+  readonly log?: string;
   readonly isRetriable?: boolean;
 }
+
+/** XAPI's own log; every call and task is in it by its UUID. */
+export const XAPI_LOG = '/var/log/xensource.log on the coordinator';
+/** What the storage drivers did. */
+const STORAGE_LOG = '/var/log/SMlog on the host that has the storage attached';
+const GUEST_LOG = "/var/log/xensource.log on the machine's host, and the guest's own event log";
 
 const PASSWORD = 'Correct user name or password. It is not tried again by itself, so that the account is not locked.';
 const LATER = 'Try again later.';
 const SPACE = 'Free space on the storage repository, or use another one.';
-const STORAGE_LOG = 'Look at /var/log/SMlog on the host for the reason.';
 const ROLE = 'Use an account with the role that XAPI names.';
 
 const booting: ErrorMeaning = {
@@ -20,17 +27,24 @@ const booting: ErrorMeaning = {
   hint: 'Wait until its toolstack is up, or give the address of another member.',
   isRetriable: true,
 };
-const full: ErrorMeaning = { code: 'STORAGE_FULL', message: 'The storage repository has no space left.', hint: SPACE };
+const full: ErrorMeaning = {
+  code: 'STORAGE_FULL',
+  message: 'The storage repository has no space left.',
+  hint: SPACE,
+  log: STORAGE_LOG,
+};
 const storageDown: ErrorMeaning = {
   code: 'SOURCE_FAILED',
   message: 'The storage repository does not work at the moment.',
-  hint: `Check that it is plugged on its hosts. ${STORAGE_LOG}`,
+  hint: 'Check that it is plugged on its hosts.',
+  log: STORAGE_LOG,
   isRetriable: true,
 };
 const cbtUnusable: ErrorMeaning = {
   code: 'SOURCE_FAILED',
   message: 'The record of changed blocks of a disk cannot be used.',
   hint: 'Make a full backup; it starts a new record of changes.',
+  log: STORAGE_LOG,
 };
 const device: ErrorMeaning = {
   code: 'OBJECT_NOT_SUPPORTED',
@@ -42,7 +56,11 @@ const noSuspend: ErrorMeaning = {
   message: 'The machine cannot be suspended, so its memory cannot be saved.',
   hint: 'Choose crash consistency or an offline backup.',
 };
-const gone: ErrorMeaning = { code: 'OBJECT_NOT_FOUND', message: 'The object is not there, or not any more.' };
+const gone: ErrorMeaning = {
+  code: 'OBJECT_NOT_FOUND',
+  message: 'The object is not there, or not any more.',
+  hint: 'Browse shows what there is. Somebody may have removed it meanwhile.',
+};
 const unsupported: ErrorMeaning = {
   code: 'SOURCE_UNSUPPORTED',
   message: 'This release of the pool does not know the call.',
@@ -57,9 +75,15 @@ const quiesce: ErrorMeaning = {
   code: 'SNAPSHOT_FAILED',
   message: 'The guest could not be quiesced.',
   hint: 'Check the VSS provider in the guest, or choose crash consistency.',
+  log: GUEST_LOG,
   isRetriable: true,
 };
-const badArchive: ErrorMeaning = { code: 'RESTORE_FAILED', message: 'The pool refused the archive.' };
+const badArchive: ErrorMeaning = {
+  code: 'RESTORE_FAILED',
+  message: 'The pool refused the archive.',
+  hint: 'Verify the saveset; if it is whole, restore to a pool of at least the release that it was made on.',
+  log: XAPI_LOG,
+};
 const notInBackup: ErrorMeaning = {
   code: 'RESTORE_FAILED',
   message: 'Something that the restored configuration needs is not there.',
@@ -68,20 +92,39 @@ const notInBackup: ErrorMeaning = {
 const script: ErrorMeaning = {
   code: 'SOURCE_FAILED',
   message: 'The backup script on the host failed.',
-  hint: 'XAPI gives its log in the parameters.',
+  hint: 'XAPI gives its log in the parameters: look there for the step that failed, such as a full disk.',
+  log: '/var/log/xensource.log on the host itself',
 };
 const unreachableMember: ErrorMeaning = {
   code: 'SOURCE_UNREACHABLE',
   message: 'The coordinator cannot reach the host that must do the work.',
   hint: 'Check that the host runs and that its toolstack answers.',
+  log: XAPI_LOG,
   isRetriable: true,
 };
 const shutdown: ErrorMeaning = {
   code: 'SOURCE_FAILED',
   message: 'The machine did not shut down in time.',
   hint: 'Shut it down in the guest, or allow a forced shutdown.',
+  log: GUEST_LOG,
 };
-const events: ErrorMeaning = { code: 'SOURCE_FAILED', message: "The pool's events were lost.", isRetriable: true };
+const events: ErrorMeaning = {
+  code: 'SOURCE_FAILED',
+  message: "The pool's events were lost.",
+  hint: LATER,
+  log: XAPI_LOG,
+  isRetriable: true,
+};
+const wrongObject: ErrorMeaning = {
+  code: 'OBJECT_NOT_SUPPORTED',
+  message: 'XAPI does not allow this with that object.',
+  hint: 'The parameters name the object and the operation; choose another object.',
+};
+const sameIdentity: ErrorMeaning = {
+  code: 'TARGET_EXISTS',
+  message: 'A machine with the same identity exists.',
+  hint: 'Restore it over the existing machine, or as a new one under another name.',
+};
 
 /**
  * XAPI's codes (facts 10; `ocaml/xapi-consts/api_errors.ml`). What is not in here becomes SOURCE_FAILED, or the code that
@@ -167,7 +210,8 @@ export const XAPI_ERRORS: Readonly<Record<string, ErrorMeaning>> = {
   VDI_IO_ERROR: {
     code: 'SOURCE_FAILED',
     message: 'The storage failed to read or write a disk.',
-    hint: STORAGE_LOG,
+    hint: 'Check the storage, then try again.',
+    log: STORAGE_LOG,
     isRetriable: true,
   },
   SR_BACKEND_FAILURE_44: full,
@@ -176,6 +220,7 @@ export const XAPI_ERRORS: Readonly<Record<string, ErrorMeaning>> = {
     code: 'SNAPSHOT_FAILED',
     message: "The disk's chain of snapshots is too long.",
     hint: 'Wait until the storage has coalesced deleted snapshots, and delete snapshots that are not needed.',
+    log: STORAGE_LOG,
     isRetriable: true,
   },
   SR_BACKEND_FAILURE_459: cbtUnusable,
@@ -211,10 +256,10 @@ export const XAPI_ERRORS: Readonly<Record<string, ErrorMeaning>> = {
     message: 'Somebody blocked this operation on the machine.',
     hint: 'Remove the entry from its blocked_operations; the parameters have the reason given.',
   },
-  OPERATION_NOT_ALLOWED: { code: 'OBJECT_NOT_SUPPORTED', message: 'XAPI does not allow this with that object.' },
-  VM_IS_TEMPLATE: { code: 'OBJECT_NOT_SUPPORTED', message: 'XAPI does not allow this with a template.' },
-  VM_IS_SNAPSHOT: { code: 'OBJECT_NOT_SUPPORTED', message: 'XAPI does not allow this with a snapshot.' },
-  VM_CANNOT_DELETE_DEFAULT_TEMPLATE: { code: 'OBJECT_NOT_SUPPORTED', message: 'A default template cannot be deleted.' },
+  OPERATION_NOT_ALLOWED: wrongObject,
+  VM_IS_TEMPLATE: { ...wrongObject, message: 'XAPI does not allow this with a template.' },
+  VM_IS_SNAPSHOT: { ...wrongObject, message: 'XAPI does not allow this with a snapshot.' },
+  VM_CANNOT_DELETE_DEFAULT_TEMPLATE: { ...wrongObject, message: 'A default template cannot be deleted.' },
   LICENCE_RESTRICTION: restricted,
   FEATURE_RESTRICTED: restricted,
   MESSAGE_METHOD_UNKNOWN: unsupported,
@@ -236,17 +281,30 @@ export const XAPI_ERRORS: Readonly<Record<string, ErrorMeaning>> = {
     code: 'SNAPSHOT_FAILED',
     message: 'The machine could not be suspended for the snapshot.',
     hint: 'Choose crash consistency.',
+    log: GUEST_LOG,
   },
   VM_CHECKPOINT_RESUME_FAILED: {
     code: 'SNAPSHOT_FAILED',
     message: 'The machine did not resume after the snapshot and may be down.',
     hint: 'Look at the machine at once. Then choose crash consistency.',
+    log: GUEST_LOG,
   },
-  TASK_CANCELLED: { code: 'CANCELLED', message: 'The task was cancelled in the pool.' },
+  TASK_CANCELLED: {
+    code: 'CANCELLED',
+    message: 'The task was cancelled in the pool.',
+    hint: 'If it was not you, ask who cancels tasks there.',
+  },
+  MAP_DUPLICATE_KEY: {
+    code: 'SOURCE_BUSY',
+    message: 'Somebody else wrote the same entry of an object at the same moment.',
+    hint: LATER,
+    isRetriable: true,
+  },
   TASK_LOST: {
     code: 'TRANSFER_INTERRUPTED',
     message: 'The pool lost the task, as it does when its toolstack restarts.',
     hint: LATER,
+    log: XAPI_LOG,
     isRetriable: true,
   },
   IMPORT_ERROR: badArchive,
@@ -272,10 +330,10 @@ export const XAPI_ERRORS: Readonly<Record<string, ErrorMeaning>> = {
     message: 'The storage repository cannot hold disks.',
     hint: 'Name another storage repository.',
   },
-  DUPLICATE_MAC_SEED: { code: 'TARGET_EXISTS', message: 'A machine with the same identity exists.' },
-  DUPLICATE_VM: { code: 'TARGET_EXISTS', message: 'A machine with the same identity exists.' },
+  DUPLICATE_MAC_SEED: sameIdentity,
+  DUPLICATE_VM: sameIdentity,
   VM_TO_IMPORT_IS_NOT_NEWER_VERSION: {
-    code: 'TARGET_EXISTS',
+    ...sameIdentity,
     message: 'The machine exists in this or a later version.',
   },
   VDI_LOCATION_MISSING: notInBackup,
@@ -296,7 +354,8 @@ export const XAPI_ERRORS: Readonly<Record<string, ErrorMeaning>> = {
   INTERNAL_ERROR: {
     code: 'SOURCE_FAILED',
     message: 'XAPI met an error of its own.',
-    hint: 'Look at /var/log/xensource.log on the coordinator.',
+    hint: 'Try once more; if it fails again, look at the log.',
+    log: XAPI_LOG,
     isRetriable: true,
   },
 };

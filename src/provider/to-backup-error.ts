@@ -2,7 +2,7 @@ import { BackupError, type BackupErrorCode, type ErrorContext, isBackupError } f
 import { FormatError } from '../format/format-error.js';
 import { isTransportError, toTransportError, type TransportError } from '../xapi/transport-error.js';
 import { XapiError } from '../xapi/xapi-error.js';
-import { type ErrorMeaning, XAPI_ERRORS } from './error-table.js';
+import { type ErrorMeaning, XAPI_ERRORS, XAPI_LOG } from './error-table.js';
 
 export interface ToBackupErrorOptions {
   /** Code for a pool's error that has no row of its own: `SNAPSHOT_FAILED`, `RESTORE_FAILED`. Default SOURCE_FAILED. */
@@ -30,18 +30,36 @@ export function toBackupError(error: unknown, options: ToBackupErrorOptions = {}
 }
 
 function fromXapi(error: XapiError, options: ToBackupErrorOptions): BackupError {
-  const meaning = XAPI_ERRORS[error.code] ?? {
+  const meaning: ErrorMeaning = XAPI_ERRORS[error.code] ?? {
     code: options.fallback ?? 'SOURCE_FAILED',
     message: `The pool answered ${error.code}.`,
-    hint: 'Look at /var/log/xensource.log on the coordinator.',
+    hint: 'The parameters may say why.',
+    log: XAPI_LOG,
   };
   const context = {
     xapiCode: error.code,
     xapiParams: error.params.map((param) => param.slice(0, MAX_PARAM_LENGTH)),
     ...(error.call === undefined ? {} : { xapiCall: error.call }),
     ...(error.taskUuid === undefined ? {} : { taskUuid: error.taskUuid }),
+    ...(meaning.log === undefined ? {} : { log: meaning.log }),
+    ...windowOf(error),
   };
-  return make(meaning, error, options, context);
+  return make({ ...meaning, ...hintOf(meaning, error) }, error, options, context);
+}
+
+/** When to look, as the logs write times (UTC). */
+function windowOf({ window }: XapiError): { readonly from?: string; readonly to?: string } {
+  if (window === undefined) return {};
+  return { from: new Date(window.fromMs).toISOString(), to: new Date(window.toMs).toISOString() };
+}
+
+/** The remedy, and where the rest of the story is: which log, which task, from when to when. */
+function hintOf({ hint = '', log }: ErrorMeaning, error: XapiError): { readonly hint?: string } {
+  if (log === undefined) return hint === '' ? {} : { hint };
+  const { from, to } = windowOf(error);
+  const task = error.taskUuid === undefined ? '' : `, task ${error.taskUuid}`;
+  const times = from === undefined ? '' : `, from ${from} to ${to ?? from}`;
+  return { hint: `${hint}${hint === '' ? '' : ' '}Details: ${log}${task}${times}.` };
 }
 
 function fromFormat(error: FormatError, options: ToBackupErrorOptions): BackupError {

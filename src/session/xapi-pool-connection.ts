@@ -4,6 +4,7 @@ import { Clock } from '../common/clock.js';
 import { type HostLogger } from '../contract/host-services.js';
 import { type Endpoint } from '../xapi/tls-trust.js';
 import { type XapiClient, XapiClientFactory } from '../xapi/xapi-client.js';
+import { isXapiError } from '../xapi/xapi-error.js';
 import { type RecordClass, type RefOf, type XapiRecordTypes } from '../xapi/xapi-records.js';
 import { isReadOnlyMethod, NO_RECOVERY_YET, type Recovery, recoveryFor } from './call-recovery.js';
 import { ConnectionSettings } from './connection-settings.js';
@@ -29,6 +30,7 @@ type Loose<T> = { readonly [Key in keyof T]?: T[Key] | undefined };
 export class XapiPoolConnection implements PoolConnection {
   readonly #settings: ConnectionSettings;
   readonly #logger: HostLogger;
+  readonly #clock: Clock;
   readonly #keeper: SessionKeeper;
   readonly #records: PoolRecords;
   readonly #tasks: PoolTasks;
@@ -47,6 +49,7 @@ export class XapiPoolConnection implements PoolConnection {
   ) {
     this.#settings = settings;
     this.#logger = logger;
+    this.#clock = clock;
     redactor.addSecret(settings.credentials.reveal());
     this.#keeper = new SessionKeeper(settings, newClient, clock, logger, redactor);
     const call = (method: string, args: readonly unknown[], options?: Loose<CallOptions>): Promise<unknown> =>
@@ -87,6 +90,7 @@ export class XapiPoolConnection implements PoolConnection {
     const { signal, timeoutMs = this.#settings.callTimeoutMs } = options;
     const isIdempotent = options.isIdempotent ?? isReadOnlyMethod(method);
     let done = NO_RECOVERY_YET;
+    const fromMs = this.#clock.nowMs();
     for (;;) {
       signal?.throwIfAborted();
       const client = this.#client();
@@ -96,7 +100,9 @@ export class XapiPoolConnection implements PoolConnection {
       } catch (error) {
         signal?.throwIfAborted();
         const recovery = recoveryFor(error, isIdempotent, done);
-        if (recovery.action === 'give-up' || this.#closed !== undefined) throw error;
+        if (recovery.action === 'give-up' || this.#closed !== undefined) {
+          throw isXapiError(error) ? error.within({ fromMs, toMs: this.#clock.nowMs() }) : error;
+        }
         this.#logger.debug('A call failed; it will be made again.', { method, error, action: recovery.action });
         done = {
           logins: done.logins + Number(recovery.action === 'log-in-again'),

@@ -1,6 +1,6 @@
 import { type Clock } from '../common/clock.js';
 import { isXapiError, taskError, XapiError } from './xapi-error.js';
-import { readRecord, type RefOf, type TaskRecord } from './xapi-records.js';
+import { readRecord, type RefOf, type TaskRecord, xapiDateMs } from './xapi-records.js';
 
 /** How a follower reaches the pool. Expected to repeat what is idempotent by itself. */
 export type TaskCall = (
@@ -68,7 +68,11 @@ export async function followTask(ref: RefOf<'task'>, options: FollowOptions): Pr
     const { task } = sighting;
     if (task.status === 'success') return task.result;
     if (task.status === 'failure' || task.status === 'cancelled') {
-      throw taskError(task.status, task.error_info, { taskUuid: task.uuid });
+      const window = { fromMs: xapiDateMs(task.created), toMs: xapiDateMs(task.finished) };
+      throw taskError(task.status, task.error_info, {
+        taskUuid: task.uuid,
+        ...(window.fromMs > 0 && window.toMs >= window.fromMs ? { window } : {}),
+      });
     }
     onProgress?.(Math.min(Math.max(task.progress, 0), 1));
     sighting = await nextSighting(ref, sighting, call, clock, signal);

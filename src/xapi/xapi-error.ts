@@ -7,10 +7,18 @@ function withoutSession(code: string, params: readonly string[]): readonly strin
   return params;
 }
 
+/** When the pool worked on something, in milliseconds since the epoch: by the pool's clock, or by ours. */
+export interface TimeWindow {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 export interface XapiErrorOptions {
   /** The method that was called. Never its arguments. */
   readonly call?: string;
   readonly taskUuid?: string;
+  /** Where in the pool's logs to look. */
+  readonly window?: TimeWindow;
   readonly cause?: unknown;
 }
 
@@ -21,6 +29,7 @@ export class XapiError extends Error {
   readonly params: readonly string[];
   readonly call: string | undefined;
   readonly taskUuid: string | undefined;
+  readonly window: TimeWindow | undefined;
 
   constructor(code: string, params: readonly string[] = [], options: XapiErrorOptions = {}) {
     const safe = withoutSession(code, params);
@@ -32,14 +41,27 @@ export class XapiError extends Error {
     this.params = safe;
     this.call = options.call;
     this.taskUuid = options.taskUuid;
+    this.window = options.window;
   }
 
   /** The same error with the method whose task it ended. */
   duringCall(call: string): XapiError {
+    return this.#with({ call });
+  }
+
+  /** The same error with the time at which it came about; a window that is known already is better. */
+  within(window: TimeWindow): XapiError {
+    return this.window === undefined ? this.#with({ window }) : this;
+  }
+
+  #with(more: XapiErrorOptions): XapiError {
+    const { call, taskUuid, window } = this;
     return new XapiError(this.code, this.params, {
-      call,
+      ...(call === undefined ? {} : { call }),
+      ...(taskUuid === undefined ? {} : { taskUuid }),
+      ...(window === undefined ? {} : { window }),
       cause: this,
-      ...(this.taskUuid === undefined ? {} : { taskUuid: this.taskUuid }),
+      ...more,
     });
   }
 }
