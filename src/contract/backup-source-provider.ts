@@ -11,6 +11,17 @@ export interface ProviderCapabilities {
   readonly canBrowse: boolean;
   readonly canEstimate: boolean;
   readonly canReconcile: boolean;
+  /** What should be saved regularly, whatever tasks there are; a host's check warns when it was not. */
+  readonly advisedBackups?: readonly AdvisedBackup[];
+}
+
+/** Advice to save one source at least so often. */
+export interface AdvisedBackup {
+  /** A name that `resolve` takes. */
+  readonly source: string;
+  readonly everyHours: number;
+  /** A sentence for people. */
+  readonly why: string;
 }
 
 /** A JSON Schema (2020-12) as plain data; a host can draw a form from it. */

@@ -27,6 +27,13 @@ export class XenServerProvider implements BackupSourceProvider {
     canBrowse: true,
     canEstimate: true,
     canReconcile: true,
+    advisedBackups: [
+      {
+        source: 'pool/metadata',
+        everyHours: 24,
+        why: 'Without it a lost pool comes back without its networks, storage and settings.',
+      },
+    ],
   };
 
   constructor(@inject(SourceOpener) private readonly opener: SourceOpener) {}

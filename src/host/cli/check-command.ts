@@ -1,4 +1,7 @@
-import { type CheckLine } from '../../contract/index.js';
+import { systemClock } from '../../common/clock.js';
+import { type BackupSource, type CheckLine } from '../../contract/index.js';
+import { adviceFindings } from '../advised-backups.js';
+import { readIdentity } from '../repository/repository-layout.js';
 import { type Cell, type Style } from './cli-output.js';
 import { type CommandModule } from './command-module.js';
 import { addClientOptions, addCommonOptions, type CommonOptions } from './common-options.js';
@@ -24,13 +27,20 @@ Examples:
     const { output, signal } = context;
     return OpenHost.use(context, command.opts<CommonOptions>(), async (host) => {
       const source = await host.openSource();
-      const lines = await source.check(signal);
+      const lines = [...(await source.check(signal)), ...(await adviceLines(host, source, signal))];
       for (const line of lines) output.json({ type: 'check', ...line });
       output.table(['STATUS', 'CHECK', 'FINDING'], lines.flatMap(rowsOf));
       return exitCodeOfLines(lines);
     });
   },
 };
+
+/** Against the savesets of this host's repository; before the first backup there is none. */
+async function adviceLines(host: OpenHost, source: BackupSource, signal: AbortSignal): Promise<readonly CheckLine[]> {
+  const hasRepository = (await readIdentity(host.repositoryPath)) !== undefined;
+  const records = hasRepository ? (await (await host.repository()).list()).records : [];
+  return adviceFindings(await host.provider(), source, records, systemClock.nowMs(), signal);
+}
 
 function rowsOf({ status, check, message, hint }: CheckLine): Cell[][] {
   const row: Cell[] = [{ text: status, style: STYLES[status] }, check, message];
