@@ -140,6 +140,16 @@ describe('journey: options of a restore', () => {
     expect(networkOf(report.targetId!)).to.equal('Private');
   });
 
+  it('knows the VLAN that an interface was saved in', async () => {
+    const [vif] = world.field('VM', world.uuidOf('db'), 'VIFs') as string[];
+    const { store } = world.running.pool;
+    store.patch('VIF', vif!, { network: store.refByUuid('network', world.uuidOf('Lab', 'network')) });
+    const { record, sink } = await world.backup('vm/db');
+    const request = asNew({ 'network.42': 'Private' });
+    const { targetId } = await reportOf(world.source.restore(request, sink.media(record)));
+    expect(networkOf(targetId!)).to.equal('Private');
+  });
+
   it('says before an overwrite every setting, disk and interface that will be another', async () => {
     const { record } = await world.backup('vm/full');
     const uuid = world.uuidOf('full');
@@ -186,6 +196,22 @@ describe('journey: options of a restore', () => {
     expect((await errorOf(world.source.restore(starting, sink.media(record)))).code).to.equal('REQUEST_INVALID');
     const fresh = asNew({ mac: 'generate' }, { startAfter: true });
     expect((await reportOf(world.source.restore(fresh, sink.media(record)))).isRunning).to.equal(true);
+  });
+
+  it('does not start beside a machine that got the same MAC address while the data flowed', async () => {
+    const { record, sink } = await world.backup('vm/full');
+    const media = sink.media(record);
+    const [vif] = world.field('VM', world.uuidOf('awake'), 'VIFs') as string[];
+    const late = {
+      ...media,
+      openItem: (name: string, signal: AbortSignal) => {
+        world.running.pool.store.patch('VIF', vif!, { MAC });
+        return media.openItem(name, signal);
+      },
+    };
+    const report = await reportOf(world.source.restore({ mode: 'overwrite', startAfter: true }, late));
+    expect(report.isRunning).to.equal(false);
+    expect(report.warnings.map(({ code }) => code)).to.include('NOT_STARTED');
   });
 
   it('gives a machine that is gone its UUID back with new addresses when asked to', async () => {
