@@ -1,4 +1,4 @@
-import { hostname } from 'node:os';
+import { hostname, networkInterfaces } from 'node:os';
 import { type Container, inject, injectable, type ServiceIdentifier } from 'inversify';
 import { type BackupSource, type ClientConfig, type HostServices, type JsonSchema } from '../contract/index.js';
 import { type SourceOpener } from '../provider/source-opener.js';
@@ -35,7 +35,9 @@ export class ContainerSourceOpener implements SourceOpener {
       const trust = await resolveTrust(config.trust);
       const credentials = new Credentials(config.username, await this.host.resolveSecret(config.password));
       const { hostId } = this.host;
-      const identity = { clientName: client.name, hostId, moverHost: config.dataMover ?? hostname() };
+      const moverHost = config.dataMover ?? hostname();
+      const mover = { names: [moverHost, hostname()], addresses: ownAddresses() };
+      const identity = { clientName: client.name, hostId, moverHost, mover };
       const container = this.containers(connectionSettings(config, credentials, trust), identity);
       return await this.#start(container.get(XenServerSource), signal);
     } catch (error) {
@@ -59,4 +61,10 @@ export class ContainerSourceOpener implements SourceOpener {
       throw error;
     }
   }
+}
+
+/** Addresses of this machine; not the loopback ones, which every machine has. */
+function ownAddresses(): readonly string[] {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return all.filter(({ internal }) => !internal).map(({ address }) => address);
 }

@@ -26,6 +26,7 @@ import {
 } from '../contract/index.js';
 import { KindRestoreHandler } from '../restore/restore-handler.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
+import { assertOutsidePool } from '../session/data-mover.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
 import { PROVIDER_ID, SourceIdentity } from '../session/source-identity.js';
@@ -70,9 +71,15 @@ export class XenServerSource implements BackupSource {
     };
   }
 
-  /** Logs in. Called once, before anything else. */
+  /**
+   * Logs in. Called once, before anything else.
+   * @throws {BackupError} CONFIG_INVALID when this machine is a host of the pool; what a log-in fails with.
+   */
   async open(signal?: AbortSignal): Promise<void> {
-    await this.#operations.run((all) => this.pool.open(all), signal);
+    await this.#operations.run(async (all) => {
+      await this.pool.open(all);
+      assertOutsidePool(this.identity.mover, this.pool.members);
+    }, signal);
     this.#logger.info('Open.', { coordinator: this.pool.coordinatorAddress, members: this.pool.members.length });
   }
 

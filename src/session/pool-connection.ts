@@ -52,7 +52,10 @@ export interface ImportRequest extends ExportRequest {
 export interface PoolMember {
   readonly uuid: string;
   readonly name: string;
+  readonly hostname: string;
   readonly address: string;
+  /** Its address on the network that the pool keeps for backups (`xo:backupNetwork`); undefined when there is none. */
+  readonly dataAddress: string | undefined;
 }
 
 /**

@@ -14,6 +14,9 @@ interface Batch {
   readonly events?: readonly { readonly class: string; readonly ref: string; readonly snapshot?: unknown }[];
 }
 
+/** The key in the pool's `other_config` that names the network for bulk data by its UUID; Xen Orchestra's. */
+const BACKUP_NETWORK_KEY = 'xo:backupNetwork';
+
 /** A call's body may have 300 KiB; one subscription has about 60 bytes. */
 const MAX_SUBSCRIPTIONS = 2000;
 
@@ -60,13 +63,39 @@ export class PoolRecords {
     return new Map(Object.entries(table).map(([ref, wire]) => [ref as RefOf<Class>, readRecord(cls, wire)]));
   }
 
-  /** All members, coordinator first: one call for pool and hosts. */
+  /** All members, coordinator first: one call for pool and hosts, and two more when backups have a network of their own. */
   async members(options: CallOptions = {}): Promise<readonly PoolMember[]> {
     const { pools, hosts } = await this.#poolAndHosts(options);
     const master = pools[0]?.master;
+    const network = pools[0]?.other_config[BACKUP_NETWORK_KEY];
+    const dataAddresses = network === undefined ? undefined : await this.#addressesOn(network, options);
     return [...hosts]
       .sort(([first], [second]) => Number(second === master) - Number(first === master))
-      .map(([, { uuid, name_label: name, address }]) => ({ uuid, name, address }));
+      .map(([ref, { uuid, name_label: name, hostname, address }]) => {
+        return { uuid, name, hostname, address, dataAddress: dataAddresses?.get(ref) };
+      });
+  }
+
+  /** Address of each host on a network, by the host's reference. A network that is gone has none. */
+  async #addressesOn(uuid: string, options: CallOptions): Promise<ReadonlyMap<string, string>> {
+    try {
+      const ref = (await this.#call('network.get_by_uuid', [uuid], options)) as RefOf<'network'>;
+      const { PIFs: refs } = await this.record('network', ref, options);
+      const interfaces = await this.records(
+        refs.map((pif) => ({ cls: 'PIF', ref: pif }) as const),
+        options,
+      );
+      const attached = [...interfaces.values()].filter((pif) => pif.currently_attached);
+      return new Map(
+        attached.flatMap(({ host, IP: ipv4, IPv6: ipv6 }) => {
+          const [address = ''] = [ipv4, ...ipv6.map((text) => text.replace(/\/.*$/, ''))].filter((text) => text !== '');
+          return address === '' ? [] : [[host, address] as const];
+        }),
+      );
+    } catch (error) {
+      if (!isXapiError(error, 'UUID_INVALID', 'HANDLE_INVALID')) throw error;
+      return new Map();
+    }
   }
 
   async #poolAndHosts(options: CallOptions): Promise<{

@@ -80,7 +80,7 @@ export class PoolTransfers {
       signal.throwIfAborted();
       const { reference, endpoint } = this.#context.session();
       try {
-        const asked = member === undefined ? endpoint : await this.#memberEndpoint(member, endpoint);
+        const asked = await this.#memberEndpoint(member, endpoint);
         return await work(this.#dataEndpoint(asked, forceHttps), {
           path,
           query: { ...query, session_id: reference, task_id: task.ref },
@@ -96,13 +96,18 @@ export class PoolTransfers {
     }
   }
 
-  /** The coordinator may be known to us under another address than to itself (NAT); then ours is used. */
-  async #memberEndpoint(uuid: string, coordinator: Endpoint): Promise<Endpoint> {
+  /**
+   * Where a member takes bulk data; the coordinator when none is named. On the backup network if the pool has one. The
+   * coordinator may be known to us under another address than to itself (NAT); then ours is used.
+   */
+  async #memberEndpoint(uuid: string | undefined, coordinator: Endpoint): Promise<Endpoint> {
     const members = await this.#context.members(false);
-    const index = members.findIndex((member) => member.uuid === uuid);
-    const address = members[index]?.address ?? '';
-    if (address === '') throw new TransportError('unreachable', `The pool has no address of its member ${uuid}.`);
-    return index === 0 ? coordinator : { ...coordinator, host: address };
+    const index = uuid === undefined ? 0 : members.findIndex((member) => member.uuid === uuid);
+    const { address = '', dataAddress } = members[index] ?? {};
+    if (dataAddress !== undefined) return { ...coordinator, host: dataAddress };
+    if (index === 0) return coordinator;
+    if (address === '') throw new TransportError('unreachable', `The pool has no address of its member ${uuid ?? ''}.`);
+    return { ...coordinator, host: address };
   }
 
   #dataEndpoint({ host, port, protocol }: Endpoint, forceHttps: boolean): Endpoint {
@@ -120,20 +125,19 @@ export class PoolTransfers {
     const url = URL.canParse(location) ? new URL(location) : undefined;
     if (url === undefined) throw new TransportError('protocol', 'The pool redirects a transfer to no address.');
     const host = url.hostname.replace(/^\[|\]$/g, '');
-    const known = (await this.#isMember(host, false)) ?? (await this.#isMember(host, true));
+    const known = (await this.#memberAt(host, false)) ?? (await this.#memberAt(host, true));
     if (known === undefined && host !== coordinator.host) {
       throw new TransportError('untrusted', `The pool redirects a transfer to ${host}, which is none of its members.`);
     }
     const port = url.port === '' ? coordinator.port : Number(url.port);
-    const reachable = known === 'coordinator' ? coordinator.host : host;
-    return this.#dataEndpoint({ ...coordinator, host: reachable, port }, forceHttps);
+    const reachable = known === undefined ? { ...coordinator, host } : await this.#memberEndpoint(known, coordinator);
+    return this.#dataEndpoint({ ...reachable, port }, forceHttps);
   }
 
-  async #isMember(host: string, isFresh: boolean): Promise<'coordinator' | 'member' | undefined> {
+  /** UUID of the member with this address. */
+  async #memberAt(host: string, isFresh: boolean): Promise<string | undefined> {
     const members = await this.#context.members(isFresh);
-    const index = members.findIndex(({ address }) => address === host);
-    if (index < 0) return undefined;
-    return index === 0 ? 'coordinator' : 'member';
+    return members.find(({ address, dataAddress }) => address === host || dataAddress === host)?.uuid;
   }
 }
 

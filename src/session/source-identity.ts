@@ -1,4 +1,5 @@
 import { type ServiceIdentifier } from 'inversify';
+import { type DataMover } from './data-mover.js';
 
 /** Id of the provider, recorded in every saveset. */
 export const PROVIDER_ID = 'xenserver';
@@ -11,6 +12,8 @@ export interface SourceIdentity {
   readonly hostId: string;
   /** Name of the machine that moves the data, for saveset records. */
   readonly moverHost: string;
+  /** Every name and address that this machine goes by, to tell it from the hosts of the pool. */
+  readonly mover: DataMover;
 }
 
 export const SourceIdentity = Symbol('SourceIdentity') as ServiceIdentifier<SourceIdentity>;
