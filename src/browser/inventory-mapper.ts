@@ -2,18 +2,20 @@ import { BackupError, type BrowseNode, type Consistency } from '../contract/inde
 import { runOfTemporaryName } from '../session/run-marks.js';
 import { type HostRecord, type PowerState, type RefOf, type VdiRecord, type VmRecord } from '../xapi/xapi-records.js';
 import { type Inventory } from './inventory.js';
+import { hostPath, POOL_PATH } from './pool-source-name.js';
 import { isUuid, machineKind, type MachineKind, machinePath, resolveMachine } from './source-name.js';
 
 /**
  * The nodes under a path, in the order in which they are shown. Pure.
- * The tree: `` > `pool` > `vm`, `template`, `host` > `vm/<uuid>` > `vm/<uuid>/<position of a disk>`.
+ * The tree: `` > `pool` > `pool/metadata`, `vm`, `template`, `host` > `vm/<uuid>` > `vm/<uuid>/<position of a disk>`.
  * @throws {BackupError} OBJECT_NOT_FOUND for a path that is not there.
  */
 export function childrenOf(path: string, inventory: Inventory): readonly BrowseNode[] {
   const [first = '', ...rest] = path.replace(/^\/+|\/+$/g, '').split('/');
   const below = rest.join('/');
   if (first === '') return [poolNode(inventory)];
-  if (first === 'pool' && below === '') return folders(inventory);
+  if (first === 'pool' && below === '') return [metadataNode(inventory), ...folders(inventory)];
+  if (path === POOL_PATH) return [];
   if (first === 'vm' || first === 'template') {
     return below === '' ? machineNodes(first, inventory) : diskNodes(path, below, inventory);
   }
@@ -43,8 +45,20 @@ function poolNode({ pools, hosts }: Inventory): BrowseNode {
     id: pool?.uuid,
     hasChildren: true,
     isSelectable: false,
-    reason: 'Pool metadata is not part of this version.',
     properties: { hosts: hosts.size, release: releaseText(coordinator) },
+  };
+}
+
+function metadataNode(inventory: Inventory): BrowseNode {
+  const { id, properties } = poolNode(inventory);
+  return {
+    path: POOL_PATH,
+    kind: 'pool',
+    name: 'Pool metadata',
+    id,
+    hasChildren: false,
+    isSelectable: true,
+    properties: { ...properties, machines: machinesOf('vm', inventory).length, consistency: ['crash'] },
   };
 }
 
@@ -161,18 +175,20 @@ function findMachine(path: string, below: string, inventory: Inventory): VmRecor
 
 function hostNodes({ hosts, hostMetrics }: Inventory): readonly BrowseNode[] {
   return [...hosts.values()]
-    .map((host) => ({
-      path: `host/${host.uuid}`,
+    .map((host) => ({ host, isLive: hostMetrics.get(host.metrics)?.live ?? false }))
+    .map(({ host, isLive }) => ({
+      path: hostPath(host),
       kind: 'host',
       name: host.name_label,
       id: host.uuid,
       hasChildren: false,
-      isSelectable: false,
-      reason: 'The backup of a host itself is not part of this version.',
+      isSelectable: isLive,
+      ...(isLive ? {} : { reason: 'The pool does not hear of it: it is down or cut off.' }),
       properties: {
         address: host.address,
         isEnabled: host.enabled,
-        isLive: hostMetrics.get(host.metrics)?.live ?? false,
+        isLive,
+        consistency: ['crash'],
         machines: host.resident_VMs.length,
         release: releaseText(host),
       },

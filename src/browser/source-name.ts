@@ -44,8 +44,8 @@ export function parseMachineName(typed: string): MachineName {
     });
   }
   if (kind === 'pool' || kind === 'host') {
-    throw new BackupError('OBJECT_NOT_SUPPORTED', `"${trimmed}" can't be backed up by this version.`, {
-      hint: 'It saves machines and templates: vm/<uuid or name>, template/<uuid or name>.',
+    throw new BackupError('OBJECT_NOT_SUPPORTED', `"${trimmed}" is no machine.`, {
+      hint: 'Machines and templates are vm/<uuid or name>, template/<uuid or name>.',
     });
   }
   return { kind: kind === 'vm' || kind === 'template' ? kind : undefined, text };

@@ -66,7 +66,7 @@ export function withTarSize(header: Buffer, sizeBytes: number): Buffer {
 }
 
 /** The sum of all bytes, those of the checksum itself counted as spaces. */
-function headerChecksum(block: Buffer): number {
+export function headerChecksum(block: Buffer): number {
   let sum = SPACE * CHECKSUM.length;
   for (let at = 0; at < CHECKSUM.at; at += 1) sum += block[at] ?? 0;
   for (let at = CHECKSUM.at + CHECKSUM.length; at < TAR_BLOCK_BYTES; at += 1) sum += block[at] ?? 0;

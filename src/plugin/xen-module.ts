@@ -6,10 +6,14 @@
  */
 import { ContainerModule } from 'inversify';
 import { BackupHandler } from '../backup/backup-handler.js';
+import { HostBackupHandler } from '../backup/host-backup-handler.js';
+import { ItemBackupRunner } from '../backup/item-backup-runner.js';
+import { ItemExporter } from '../backup/item-exporter.js';
 import { MachineBackupRunner } from '../backup/machine-backup-runner.js';
 import { MachineExporter } from '../backup/machine-export.js';
 import { MachinePreparer } from '../backup/machine-preparer.js';
 import { ShutdownKeeper } from '../backup/shutdown-keeper.js';
+import { PoolMetadataBackupHandler } from '../backup/pool-metadata-backup-handler.js';
 import { SnapshotKeeper } from '../backup/snapshot-keeper.js';
 import { StorageGuard } from '../backup/storage-guard.js';
 import { TemplateBackupHandler } from '../backup/template-backup-handler.js';
@@ -23,9 +27,12 @@ import { Reconciler } from '../provider/reconciler.js';
 import { SourceOpener } from '../provider/source-opener.js';
 import { XenServerProvider } from '../provider/xen-server-provider.js';
 import { XenServerSource } from '../provider/xen-server-source.js';
+import { HostRestoreHandler } from '../restore/host-restore-handler.js';
+import { ItemRestoreRunner } from '../restore/item-restore-runner.js';
 import { MachineImporter } from '../restore/machine-importer.js';
 import { MachineRestoreRunner } from '../restore/machine-restore-runner.js';
 import { Overwriter } from '../restore/overwriter.js';
+import { PoolMetadataRestoreHandler } from '../restore/pool-metadata-restore-handler.js';
 import { PowerSwitch } from '../restore/power-switch.js';
 import { KindRestoreHandler } from '../restore/restore-handler.js';
 import { RestoreSurvey } from '../restore/restore-survey.js';
@@ -88,6 +95,11 @@ export function sourceModule(host: HostServices, { settings, identity, newClient
     bind(SnapshotKeeper).toSelf().inSingletonScope();
     bind(MachineExporter).toSelf().inSingletonScope();
     bind(MachineBackupRunner).toSelf().inSingletonScope();
+    bind(ItemExporter).toSelf().inSingletonScope();
+    bind(ItemBackupRunner).toSelf().inSingletonScope();
+    // These two know their names by the first word; what is left may be a machine.
+    bind(BackupHandler).to(PoolMetadataBackupHandler).inSingletonScope();
+    bind(BackupHandler).to(HostBackupHandler).inSingletonScope();
     bind(BackupHandler).to(VmBackupHandler).inSingletonScope();
     bind(BackupHandler).to(TemplateBackupHandler).inSingletonScope();
 
@@ -97,6 +109,9 @@ export function sourceModule(host: HostServices, { settings, identity, newClient
     bind(Overwriter).toSelf().inSingletonScope();
     bind(PowerSwitch).toSelf().inSingletonScope();
     bind(MachineRestoreRunner).toSelf().inSingletonScope();
+    bind(ItemRestoreRunner).toSelf().inSingletonScope();
+    bind(KindRestoreHandler).to(PoolMetadataRestoreHandler).inSingletonScope();
+    bind(KindRestoreHandler).to(HostRestoreHandler).inSingletonScope();
     bind(KindRestoreHandler).to(VmRestoreHandler).inSingletonScope();
     bind(KindRestoreHandler).to(TemplateRestoreHandler).inSingletonScope();
 

@@ -9,12 +9,13 @@ import {
   type RestoreHandlerContribution,
   type SourceBrowser,
 } from '../contract/index.js';
-import { DISPLAY_NAME, SUPPORTED_KINDS } from './xen-server-provider.js';
+import { DISPLAY_NAME, MACHINE_KINDS, SYSTEM_KINDS } from './xen-server-provider.js';
 
 export const BROWSER_ID = 'xenserver-browser';
-export const RESTORE_HANDLER_ID = 'xenserver-machines';
+export const MACHINE_RESTORE_ID = 'xenserver-machines';
+export const SYSTEM_RESTORE_ID = 'xenserver-systems';
 
-/** What the plugin offers: the provider, and its browser and restore handler for hosts that take them one by one. */
+/** What the plugin offers: the provider, and its browser and restore handlers for hosts that take them one by one. */
 export function contributionsOf(provider: BackupSourceProvider): PluginContributions {
   const browser: BrowserContribution = {
     id: BROWSER_ID,
@@ -22,19 +23,21 @@ export function contributionsOf(provider: BackupSourceProvider): PluginContribut
     displayName: DISPLAY_NAME,
     open: (client, signal) => openPart<SourceBrowser>(provider, client, signal, (source) => source.browser),
   };
-  const restoreHandler: RestoreHandlerContribution = {
-    id: RESTORE_HANDLER_ID,
+  const restorer = (id: string, kinds: readonly string[]): RestoreHandlerContribution => ({
+    id,
     providerId: provider.id,
-    kinds: SUPPORTED_KINDS,
-    open: (client, signal) => openPart<RestoreHandler>(provider, client, signal, restoreHandlerOf),
-  };
-  return { sources: [provider], browsers: [browser], restoreHandlers: [restoreHandler] };
+    kinds,
+    open: (client, signal) =>
+      openPart<RestoreHandler>(provider, client, signal, (source) => restoreHandlerOf(id, kinds, source)),
+  });
+  const restoreHandlers = [restorer(MACHINE_RESTORE_ID, MACHINE_KINDS), restorer(SYSTEM_RESTORE_ID, SYSTEM_KINDS)];
+  return { sources: [provider], browsers: [browser], restoreHandlers };
 }
 
-function restoreHandlerOf(source: BackupSource): RestoreHandler {
+function restoreHandlerOf(id: string, kinds: readonly string[], source: BackupSource): RestoreHandler {
   return {
-    id: RESTORE_HANDLER_ID,
-    kinds: SUPPORTED_KINDS,
+    id,
+    kinds,
     planRestore: (request, record) => source.planRestore(request, record),
     restore: (request, media) => source.restore(request, media),
   };

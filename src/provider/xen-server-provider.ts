@@ -11,8 +11,9 @@ import { SourceOpener } from './source-opener.js';
 
 export const DISPLAY_NAME = 'Citrix XenServer';
 
-/** Kinds of source that this version saves and restores. */
-export const SUPPORTED_KINDS = ['vm', 'template'] as const;
+/** Kinds of source that are saved and restored: those with disks, and the pool and its hosts themselves. */
+export const MACHINE_KINDS = ['vm', 'template'] as const;
+export const SYSTEM_KINDS = ['pool', 'host'] as const;
 
 /** Citrix XenServer and XCP-ng pools. Holds no algorithm. */
 @injectable()
@@ -20,7 +21,7 @@ export class XenServerProvider implements BackupSourceProvider {
   readonly id = PROVIDER_ID;
   readonly displayName = DISPLAY_NAME;
   readonly capabilities: ProviderCapabilities = {
-    kinds: SUPPORTED_KINDS,
+    kinds: [...MACHINE_KINDS, ...SYSTEM_KINDS],
     levels: ['full', 'auto'],
     consistencies: ['offline', 'crash', 'quiesced', 'memory'],
     restoreModes: ['new', 'overwrite'],

@@ -1,0 +1,141 @@
+import { inject, injectable } from 'inversify';
+import { type CleanupFailure, CleanupStack } from '../common/cleanup-stack.js';
+import { Clock } from '../common/clock.js';
+import {
+  type BackupPhase,
+  type BackupReport,
+  type BackupRequest,
+  type BackupSink,
+  type HostLogger,
+  type ResolvedSource,
+  type SavesetItem,
+  type SavesetRecord,
+} from '../contract/index.js';
+import { RedactedLogger } from '../session/redact.js';
+import { PROVIDER_ID, SourceIdentity } from '../session/source-identity.js';
+import { ProgressMeter } from '../transfer/progress-meter.js';
+import { type BackupProgressEvent } from './backup-handler.js';
+import { parseBackupOptions } from './backup-options.js';
+import { type ExportTools, ItemExporter, type ItemLabel, type ItemOrder } from './item-exporter.js';
+import { loadPoolFacts, type PoolFacts, poolName } from './pool-facts.js';
+import { PoolConnection } from '../session/pool-connection.js';
+
+/** What a handler can do while its backup runs. */
+export interface ItemBackup {
+  readonly facts: PoolFacts;
+  readonly startedAtMs: number;
+  readonly signal: AbortSignal;
+  /** Saves one answer of the pool, in the order of the calls. */
+  save(order: Omit<ItemOrder, 'forceHttps'>): Promise<void>;
+  /** Saves a text. */
+  write(label: ItemLabel, text: string): Promise<void>;
+}
+
+export interface ItemBackupOrder {
+  readonly source: ResolvedSource;
+  readonly request: BackupRequest;
+  readonly sink: BackupSink;
+  readonly emit: (event: BackupProgressEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+/** The story of a backup that is a few answers of the pool: check, transfer, verify, release. Makes nothing in the pool. */
+@injectable()
+export class ItemBackupRunner {
+  readonly #logger: HostLogger;
+
+  constructor(
+    @inject(PoolConnection) private readonly pool: PoolConnection,
+    @inject(ItemExporter) private readonly exporter: ItemExporter,
+    @inject(SourceIdentity) private readonly identity: SourceIdentity,
+    @inject(Clock) private readonly clock: Clock,
+    @inject(RedactedLogger) logger: HostLogger,
+  ) {
+    this.#logger = logger.child({ part: 'backup' });
+  }
+
+  /**
+   * @param check looks at the pool before anything moves.
+   * @param work saves the items and returns what the record keeps as `details`.
+   */
+  async run(
+    { source, request, sink, emit, signal }: ItemBackupOrder,
+    check: (facts: PoolFacts) => Promise<void>,
+    work: (backup: ItemBackup) => Promise<SavesetRecord['details']>,
+  ): Promise<BackupReport> {
+    const startedAtMs = this.clock.nowMs();
+    const cleanup = new CleanupStack();
+    const warnings: { code: string; message: string }[] = [];
+    const meter = new ProgressMeter({ emit, clock: this.clock });
+    const enter = (phase: BackupPhase): void => {
+      emit({ type: 'phase-entered', phase, atMs: this.clock.nowMs() });
+    };
+    const report = (failures: readonly CleanupFailure[]): void => {
+      for (const { what, cause } of failures) {
+        const reason = cause instanceof Error ? cause.message : 'unknown';
+        const warning = { code: 'LEFTOVER', message: `The ${what} could not be released: ${reason}.` };
+        warnings.push(warning);
+        this.#logger.warn(warning.message, { code: warning.code, saveset: request.savesetId });
+        emit({ type: 'warning', ...warning, atMs: this.clock.nowMs() });
+      }
+    };
+    const items: SavesetItem[] = [];
+    const tools: ExportTools = { sink, meter, cleanup, signal };
+    try {
+      enter('check');
+      const { forceHttps } = parseBackupOptions(request);
+      const facts = await loadPoolFacts(this.pool, signal);
+      await check(facts);
+      enter('transfer');
+      const details = await work({
+        facts,
+        startedAtMs,
+        signal,
+        save: async (order) => {
+          items.push(await this.exporter.export({ ...order, forceHttps }, tools));
+        },
+        write: async (label, text) => {
+          items.push(await this.exporter.write(label, text, tools));
+        },
+      });
+      // Each item was checked as it flowed; this is where a reader of events learns that all of them were.
+      enter('verify');
+      enter('release');
+      report(await cleanup.run());
+      const record = this.#record({ source, request, startedAtMs, facts, items, warnings, details });
+      return { record, transferredBytes: meter.transferredBytes, elapsedMs: this.clock.nowMs() - startedAtMs };
+    } catch (error) {
+      report(await cleanup.run());
+      throw error;
+    }
+  }
+
+  #record(saved: {
+    readonly source: ResolvedSource;
+    readonly request: BackupRequest;
+    readonly startedAtMs: number;
+    readonly facts: PoolFacts;
+    readonly items: SavesetItem[];
+    readonly warnings: SavesetRecord['warnings'];
+    readonly details: SavesetRecord['details'];
+  }): SavesetRecord {
+    const { source, request, startedAtMs, facts, items, warnings, details } = saved;
+    const { path, kind, id, displayName } = source;
+    return {
+      version: 1,
+      savesetId: request.savesetId,
+      providerId: PROVIDER_ID,
+      createdAt: new Date(startedAtMs).toISOString(),
+      completedAt: new Date(this.clock.nowMs()).toISOString(),
+      source: { path, kind, id, displayName, originId: facts.pool.uuid, originName: poolName(facts) },
+      level: 'full',
+      // Taken from a system at work: what was being written at that moment is as after a power failure.
+      consistency: 'crash',
+      items,
+      disks: [],
+      warnings,
+      moverHost: this.identity.moverHost,
+      details,
+    };
+  }
+}

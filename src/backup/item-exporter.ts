@@ -1,0 +1,143 @@
+import { Readable } from 'node:stream';
+import { inject, injectable } from 'inversify';
+import { Clock } from '../common/clock.js';
+import { type CleanupStack } from '../common/cleanup-stack.js';
+import { type BackupSink, isBackupError, type SavesetItem } from '../contract/index.js';
+import { ConnectionSettings } from '../session/connection-settings.js';
+import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
+import { CheckedStream, type FlowCheck } from '../transfer/checked-stream.js';
+import { type ProgressMeter } from '../transfer/progress-meter.js';
+import { pump } from '../transfer/pump.js';
+import { isXapiError, type XapiError } from '../xapi/xapi-error.js';
+
+/** When the data ends too early, the pool's task knows why: a moment later. */
+const REASON_WAIT_MS = 2_000;
+
+/** What an item is called, and what it is. */
+export interface ItemLabel {
+  readonly name: string;
+  readonly kind: string;
+  readonly mediaType: string;
+}
+
+/** One answer of a handler that becomes an item. */
+export interface ItemOrder extends ItemLabel {
+  readonly title: string;
+  readonly path: string;
+  readonly query: Readonly<Record<string, string>>;
+  /** UUID of the member that is asked; absent: the coordinator. */
+  readonly member?: string;
+  readonly check: FlowCheck;
+  readonly forceHttps: boolean;
+}
+
+/** What an export works with. */
+export interface ExportTools {
+  readonly sink: BackupSink;
+  readonly meter: ProgressMeter;
+  readonly cleanup: CleanupStack;
+  readonly signal: AbortSignal;
+}
+
+const UNKNOWN = { expectedBytes: undefined, expectedIs: 'unknown' } as const;
+
+/** Brings what a handler of the pool gives out to the medium, checked while it flows. */
+@injectable()
+export class ItemExporter {
+  constructor(
+    @inject(PoolConnection) private readonly pool: PoolConnection,
+    @inject(ConnectionSettings) private readonly settings: ConnectionSettings,
+    @inject(Clock) private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Resolves when the medium has the item, its check is content, and the pool says that it sent all of it. Otherwise the
+   * medium's stream has been destroyed.
+   */
+  async export(order: ItemOrder, tools: ExportTools): Promise<SavesetItem> {
+    const { cleanup, signal } = tools;
+    const task = await this.pool.createTask('xen-backup export', order.title, signal);
+    cleanup.add(`task of ${order.name}`, () => task.release());
+    try {
+      const { path, query, forceHttps, member } = order;
+      const answer = await this.pool.download({
+        path,
+        query,
+        task,
+        signal,
+        forceHttps,
+        ...(member === undefined ? {} : { member }),
+      });
+      const source = answer instanceof Readable ? answer : new Readable().wrap(answer);
+      cleanup.add(`data of ${order.name}`, () => source.destroy());
+      const checked = checkedBy(source, order.check);
+      return await this.#store(order, checked, tools, () => task.verdict);
+    } catch (error) {
+      if (signal.aborted || !isAboutData(error)) throw error;
+      throw (await this.#reasonOf(task)) ?? error;
+    }
+  }
+
+  /** A text of our own as an item. */
+  async write(label: ItemLabel, text: string, tools: ExportTools): Promise<SavesetItem> {
+    return await this.#store({ ...label, title: label.name }, Readable.from([Buffer.from(text)]), tools);
+  }
+
+  async #store(
+    { name, kind, mediaType, title }: ItemLabel & { readonly title: string },
+    source: Readable,
+    { sink, meter, cleanup, signal }: ExportTools,
+    verdict?: () => Promise<unknown>,
+  ): Promise<SavesetItem> {
+    const medium = await sink.openItem({ name, kind, mediaType, ...UNKNOWN }, signal);
+    const forget = cleanup.add(`item ${name}`, () => medium.destroy());
+    meter.start({ item: name, title, ...UNKNOWN });
+    const result = await pump({
+      source,
+      sink: medium,
+      signal,
+      clock: this.clock,
+      firstByteTimeoutMs: this.settings.firstByteTimeoutMs,
+      idleTimeoutMs: this.settings.idleTimeoutMs,
+      onBytes: (bytes) => {
+        meter.add(name, bytes);
+      },
+      beforeEnd: async () => {
+        await verdict?.();
+      },
+    });
+    forget();
+    meter.complete(name, result);
+    return { name, kind, mediaType, ...result };
+  }
+
+  /** The pool's own reason for data that broke off or made no sense; undefined when it gives none in time. */
+  async #reasonOf(task: HandlerTask): Promise<XapiError | undefined> {
+    const waiting = new AbortController();
+    try {
+      const verdict = task.verdict.then(
+        () => undefined,
+        (reason: unknown) => (isXapiError(reason) && reason.code !== 'CLIENT_ERROR' ? reason : undefined),
+      );
+      const late = this.clock.sleep(REASON_WAIT_MS, waiting.signal).catch(() => undefined);
+      return await Promise.race([verdict, late.then(() => undefined)]);
+    } finally {
+      waiting.abort();
+    }
+  }
+}
+
+/** The data as it passes the check; what ends the one ends the other. */
+function checkedBy(source: Readable, check: FlowCheck): Readable {
+  const stream = new CheckedStream({ check });
+  source.on('error', (error) => stream.destroy(error));
+  source.on('close', () => {
+    if (!source.readableEnded) stream.destroy(source.errored ?? undefined);
+  });
+  stream.once('close', () => source.destroy());
+  return source.pipe(stream);
+}
+
+function isAboutData(error: unknown): boolean {
+  return isBackupError(error) && (error.code === 'TRANSFER_INTERRUPTED' || error.code === 'DATA_DAMAGED');
+}

@@ -1,0 +1,193 @@
+import { inject, injectable } from 'inversify';
+import { resolveHost } from '../browser/pool-source-name.js';
+import {
+  BackupError,
+  type RestoreMedia,
+  type RestorePlan,
+  type RestoreReport,
+  type RestoreRequest,
+  type SavesetItem,
+  type SavesetRecord,
+} from '../contract/index.js';
+import { HostArchiveReader } from '../format/host-archive-reader.js';
+import { HOST_ITEM, type HostDetails, hostDetailsSchema } from '../format/pool-details.js';
+import { PoolConnection } from '../session/pool-connection.js';
+import { type FlowCheck } from '../transfer/checked-stream.js';
+import { type HostRecord } from '../xapi/xapi-records.js';
+import { type ItemRestore, ItemRestoreRunner } from './item-restore-runner.js';
+import { type KindRestoreHandler, type RestoreProgressEvent } from './restore-handler.js';
+import {
+  isConfirmed,
+  itemOf,
+  parseSystemDetails,
+  parseSystemRestore,
+  type SystemRestoreWish,
+} from './system-restore-options.js';
+
+const WHAT = 'The backup of a host';
+
+interface Decided {
+  readonly wish: SystemRestoreWish;
+  readonly details: HostDetails;
+  readonly item: SavesetItem;
+  readonly host: HostRecord;
+  readonly isConfirmed: boolean;
+  readonly consequences: readonly string[];
+  readonly warnings: readonly { readonly code: string; readonly message: string }[];
+}
+
+/** A host's control domain: read through first, and put on the host only when the host's UUID was named. */
+@injectable()
+export class HostRestoreHandler implements KindRestoreHandler {
+  readonly kind = 'host';
+
+  constructor(
+    @inject(PoolConnection) private readonly connection: PoolConnection,
+    @inject(ItemRestoreRunner) private readonly runner: ItemRestoreRunner,
+  ) {}
+
+  async planRestore(request: RestoreRequest, record: SavesetRecord, signal?: AbortSignal): Promise<RestorePlan> {
+    const {
+      host,
+      item,
+      details,
+      isConfirmed: isReal,
+      consequences,
+      warnings,
+    } = await this.#decide(request, record, signal);
+    const { uuid, name_label: name } = host;
+    const read = { action: 'verify', description: `Read ${item.name} through and unpack it, to see that it is whole.` };
+    const destroy = consequences.map((description) => ({ action: 'replace', description, isDestructive: true }));
+    const { unpackedBytes: neededBytes } = details.archive;
+    return {
+      mode: 'overwrite',
+      targetName: name,
+      targetId: uuid,
+      // The partition is formatted by the host; nobody tells its size.
+      storage: { id: uuid, name: `the backup partition of ${name}`, freeBytes: neededBytes, neededBytes },
+      steps: [{ ...read, isDestructive: false }, ...(isReal ? destroy : [])],
+      warnings: [...warnings, ...(isReal ? [] : [notConfirmed(uuid, consequences)])],
+    };
+  }
+
+  restore(
+    request: RestoreRequest,
+    media: RestoreMedia,
+    emit: (event: RestoreProgressEvent) => void,
+    signal: AbortSignal,
+  ): Promise<RestoreReport> {
+    return this.runner.run(media, emit, signal, (restore) => this.#restore(request, media.record, restore));
+  }
+
+  async #restore(
+    request: RestoreRequest,
+    record: SavesetRecord,
+    restore: ItemRestore,
+  ): Promise<{ targetId: string; targetName: string }> {
+    const decided = await this.#decide(request, record, restore.signal);
+    const { host, item, wish, details, consequences } = decided;
+    const { uuid, name_label: name } = host;
+    for (const { code, message } of decided.warnings) restore.warn(code, message);
+    // The host formats its partition before it has seen all of the archive: whether it is whole must be known by then.
+    restore.enter('check');
+    await withArchive(details, (check) => restore.read(item, check, `control domain of ${name}, read through`));
+    if (decided.isConfirmed) {
+      for (const message of consequences) restore.warn('HOST_REPLACED', message);
+      restore.enter('import');
+      const target = { path: '/host_restore', query: {}, member: uuid, forceHttps: wish.forceHttps };
+      await withArchive(details, (check) => restore.send(item, check, target, `control domain of ${name}`));
+    } else {
+      const { code, message } = notConfirmed(uuid, consequences);
+      restore.warn(code, `The backup is whole. ${message}`);
+    }
+    return { targetId: uuid, targetName: name };
+  }
+
+  async #decide(request: RestoreRequest, record: SavesetRecord, signal: AbortSignal | undefined): Promise<Decided> {
+    const wish = parseSystemRestore(request, record, WHAT);
+    const details = parseSystemDetails(hostDetailsSchema, record);
+    const item = itemOf(record, HOST_ITEM);
+    const hosts = await this.connection.allRecords('host', signal === undefined ? {} : { signal });
+    const host = targetHost(wish, details, [...hosts.values()], record);
+    const { uuid, name_label: name } = host;
+    if (!(await this.connection.reaches(uuid, signal))) {
+      throw new BackupError(
+        'SOURCE_UNREACHABLE',
+        `No connection to the host "${name}" at ${host.address} opens from here.`,
+        {
+          hint: 'Start the host, or look at the network between it and this machine.',
+          isRetriable: true,
+          context: { host: uuid, address: host.address },
+        },
+      );
+    }
+    return {
+      wish,
+      details,
+      item,
+      host,
+      isConfirmed: isConfirmed(wish.confirm, uuid, `the host "${name}"`),
+      consequences: [
+        `The backup partition of "${name}" is formatted and gets the control domain of "${details.host.name}" as of ${record.createdAt}. What is on that partition now is lost.`,
+        'The running system stays as it is until the host is booted from the installer and "Restore from backup" is chosen there.',
+      ],
+      warnings:
+        uuid === details.host.uuid
+          ? []
+          : [
+              {
+                code: 'OTHER_HOST',
+                message: `The backup is of "${details.host.name}" (${details.host.uuid}); restored, "${name}" becomes that host.`,
+              },
+            ],
+    };
+  }
+}
+
+/** @throws {BackupError} OBJECT_NOT_FOUND, OBJECT_AMBIGUOUS. */
+function targetHost(
+  { host: wanted }: SystemRestoreWish,
+  { host: saved }: HostDetails,
+  hosts: readonly HostRecord[],
+  { savesetId }: SavesetRecord,
+): HostRecord {
+  if (wanted !== undefined) return resolveHost(wanted, hosts);
+  const same = hosts.find(({ uuid }) => uuid === saved.uuid);
+  if (same !== undefined) return same;
+  const names = hosts.map(({ uuid, name_label: name }) => `${uuid} ("${name}")`).join(', ');
+  throw new BackupError(
+    'OBJECT_NOT_FOUND',
+    `The host that was saved, "${saved.name}" (${saved.uuid}), is not in the pool.`,
+    {
+      hint: `A host that was installed anew has a new UUID. Type: xen-backup restore ${savesetId} --overwrite -o host=<uuid>. The pool has ${names}.`,
+      context: { host: saved.uuid },
+    },
+  );
+}
+
+function notConfirmed(uuid: string, consequences: readonly string[]): { code: string; message: string } {
+  return {
+    code: 'NOT_CONFIRMED',
+    message: `Nothing is changed without a confirmation. With -o confirm=${uuid}: ${consequences.join(' ')}`,
+  };
+}
+
+/** Unpacks beside the reading; the archive must be the one that the record describes. */
+async function withArchive(details: HostDetails, work: (check: FlowCheck) => Promise<void>): Promise<void> {
+  const reader = new HostArchiveReader();
+  try {
+    await work({
+      push: (chunk) => reader.push(chunk),
+      end: async () => {
+        const { hostId } = await reader.end();
+        if (hostId === details.host.uuid) return;
+        throw new BackupError('SAVESET_INVALID', 'The archive is of another host than the record says.', {
+          hint: 'The record or the item was exchanged. Use another saveset.',
+          context: { expected: details.host.uuid, found: hostId },
+        });
+      },
+    });
+  } finally {
+    reader.destroy();
+  }
+}

@@ -1,0 +1,164 @@
+import { finished } from 'node:stream/promises';
+import { inject, injectable } from 'inversify';
+import { CleanupStack } from '../common/cleanup-stack.js';
+import { Clock } from '../common/clock.js';
+import {
+  isBackupError,
+  type HostLogger,
+  type RestoreMedia,
+  type RestorePhase,
+  type RestoreReport,
+  type SavesetItem,
+} from '../contract/index.js';
+import { ConnectionSettings } from '../session/connection-settings.js';
+import { type ImportRequest, PoolConnection } from '../session/pool-connection.js';
+import { RedactedLogger } from '../session/redact.js';
+import { type FlowCheck } from '../transfer/checked-stream.js';
+import { ProgressMeter } from '../transfer/progress-meter.js';
+import { verifiedItemStream } from '../transfer/verified-item.js';
+import { type RestoreProgressEvent } from './restore-handler.js';
+
+/** Where an item goes. */
+export type ItemTarget = Pick<ImportRequest, 'path' | 'query' | 'member' | 'forceHttps'>;
+
+/** What a handler can do while its restore runs. */
+export interface ItemRestore {
+  readonly signal: AbortSignal;
+  enter(phase: RestorePhase): void;
+  warn(code: string, message: string): void;
+  /** Sends an item to the pool, checked on its way; resolves when the pool has taken it. */
+  send(item: SavesetItem, check: FlowCheck, target: ItemTarget, title: string): Promise<void>;
+  /** Reads an item to its end, with the same checks, and sends it nowhere. */
+  read(item: SavesetItem, check: FlowCheck, title: string): Promise<void>;
+}
+
+/** What was done to what. */
+export interface ItemRestoreOutcome {
+  readonly targetId: string;
+  readonly targetName: string;
+}
+
+/** The story of a restore that is one item: plan, check, import, release. */
+@injectable()
+export class ItemRestoreRunner {
+  readonly #logger: HostLogger;
+
+  constructor(
+    @inject(PoolConnection) private readonly pool: PoolConnection,
+    @inject(ConnectionSettings) private readonly settings: ConnectionSettings,
+    @inject(Clock) private readonly clock: Clock,
+    @inject(RedactedLogger) logger: HostLogger,
+  ) {
+    this.#logger = logger.child({ part: 'restore' });
+  }
+
+  async run(
+    media: RestoreMedia,
+    emit: (event: RestoreProgressEvent) => void,
+    signal: AbortSignal,
+    work: (restore: ItemRestore) => Promise<ItemRestoreOutcome>,
+  ): Promise<RestoreReport> {
+    const startedAtMs = this.clock.nowMs();
+    const cleanup = new CleanupStack();
+    const meter = new ProgressMeter({ emit, clock: this.clock });
+    const warnings: { code: string; message: string }[] = [];
+    const { savesetId } = media.record;
+    const restore: ItemRestore = {
+      signal,
+      enter: (phase) => {
+        emit({ type: 'phase-entered', phase, atMs: this.clock.nowMs() });
+      },
+      warn: (code, message) => {
+        warnings.push({ code, message });
+        this.#logger.warn(message, { code, saveset: savesetId });
+        emit({ type: 'warning', code, message, atMs: this.clock.nowMs() });
+      },
+      send: (item, check, target, title) => this.#send({ item, check, title, media, meter, cleanup, signal }, target),
+      read: (item, check, title) => this.#read({ item, check, title, media, meter, cleanup, signal }),
+    };
+    try {
+      restore.enter('plan');
+      const outcome = await work(restore);
+      restore.enter('release');
+      await this.#release(cleanup, restore);
+      return {
+        ...outcome,
+        mode: 'overwrite',
+        isRunning: false,
+        transferredBytes: meter.transferredBytes,
+        elapsedMs: this.clock.nowMs() - startedAtMs,
+        warnings,
+      };
+    } catch (error) {
+      await this.#release(cleanup, restore);
+      throw error;
+    }
+  }
+
+  async #send(order: ItemTransfer, target: ItemTarget): Promise<void> {
+    const { item, title, meter, cleanup, signal } = order;
+    const body = await this.#open(order);
+    const task = await this.pool.createTask('xen-backup restore', title, signal);
+    cleanup.add(`task of ${item.name}`, () => task.release());
+    try {
+      await this.pool.upload({ ...target, body, bytes: item.bytes, task, signal });
+    } catch (error) {
+      const { errored } = body;
+      body.destroy();
+      // What stopped our own stream says more than what the pool makes of data that breaks off.
+      throw isBackupError(errored) ? errored : error;
+    }
+    meter.complete(item.name, item);
+  }
+
+  async #read(order: ItemTransfer): Promise<void> {
+    const { item, meter } = order;
+    const body = await this.#open(order);
+    await finished(body.resume());
+    meter.complete(item.name, item);
+  }
+
+  async #open({
+    item,
+    check,
+    title,
+    media,
+    meter,
+    cleanup,
+    signal,
+  }: ItemTransfer): Promise<ReturnType<typeof verifiedItemStream>> {
+    const opened = await media.openItem(item.name, signal);
+    cleanup.add(`item ${item.name}`, () => opened.stream.destroy());
+    meter.start({ item: item.name, title, expectedBytes: item.bytes, expectedIs: 'exact' });
+    const stream = verifiedItemStream({
+      item: opened,
+      expected: item,
+      check,
+      signal,
+      clock: this.clock,
+      idleTimeoutMs: this.settings.idleTimeoutMs,
+      onBytes: (bytes) => {
+        meter.add(item.name, bytes);
+      },
+    });
+    cleanup.add(`data of ${item.name}`, () => stream.destroy());
+    return stream;
+  }
+
+  async #release(cleanup: CleanupStack, restore: ItemRestore): Promise<void> {
+    for (const { what, cause } of await cleanup.run()) {
+      const reason = cause instanceof Error ? cause.message : 'unknown';
+      restore.warn('LEFTOVER', `The ${what} could not be released: ${reason}`);
+    }
+  }
+}
+
+interface ItemTransfer {
+  readonly item: SavesetItem;
+  readonly check: FlowCheck;
+  readonly title: string;
+  readonly media: RestoreMedia;
+  readonly meter: ProgressMeter;
+  readonly cleanup: CleanupStack;
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto';
+import { Transform, type TransformCallback } from 'node:stream';
+import { isBackupError } from '../contract/backup-error.js';
+import { type SavesetItem } from '../contract/saveset-record.js';
+import { FormatError } from '../format/format-error.js';
+import { itemDamaged, recordMismatch, toTransferError } from './data-damaged.js';
+
+/** Something that looks at data while it flows. Throws `FormatError` when the data is not what it should be. */
+export interface FlowCheck {
+  push(chunk: Buffer): void | Promise<void>;
+  end(): unknown;
+}
+
+export interface CheckedStreamOptions {
+  readonly check: FlowCheck;
+  /** What the saveset record says of the data, when it comes from a medium. */
+  readonly expected?: SavesetItem;
+  /** So many bytes leave only after all checks have passed. Default 0. */
+  readonly holdBackBytes?: number;
+}
+
+/** Passes data on as it is, and ends only when the check is content with it; else it errors with DATA_DAMAGED. */
+export class CheckedStream extends Transform {
+  readonly #check: FlowCheck;
+  readonly #expected: SavesetItem | undefined;
+  readonly #holdBackBytes: number;
+  readonly #digest = createHash('sha256');
+  readonly #held: Buffer[] = [];
+  #heldBytes = 0;
+  #bytes = 0;
+
+  constructor({ check, expected, holdBackBytes = 0 }: CheckedStreamOptions) {
+    super();
+    this.#check = check;
+    this.#expected = expected;
+    this.#holdBackBytes = holdBackBytes;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
+    this.#settle(this.#take(chunk), callback);
+  }
+
+  override _flush(callback: TransformCallback): void {
+    this.#settle(this.#finish(), callback);
+  }
+
+  async #take(chunk: Buffer): Promise<void> {
+    const { bytes = Infinity, name = '' } = this.#expected ?? {};
+    this.#bytes += chunk.length;
+    if (this.#bytes > bytes) throw recordMismatch(name, 'length', bytes, `${this.#bytes} or more`);
+    if (this.#expected !== undefined) this.#digest.update(chunk);
+    await this.#check.push(chunk);
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+    for (let first = this.#held[0]; first !== undefined; first = this.#held[0]) {
+      if (this.#heldBytes - first.length < this.#holdBackBytes) break;
+      this.#held.shift();
+      this.#heldBytes -= first.length;
+      this.push(first);
+    }
+  }
+
+  async #finish(): Promise<void> {
+    const { name, bytes, sha256 } = this.#expected ?? {};
+    if (name !== undefined && bytes !== undefined && sha256 !== undefined) {
+      if (this.#bytes !== bytes) throw recordMismatch(name, 'length', bytes, this.#bytes);
+      const found = this.#digest.digest('hex');
+      if (found !== sha256) throw recordMismatch(name, 'SHA-256', sha256, found);
+    }
+    await this.#check.end();
+    for (const piece of this.#held.splice(0)) this.push(piece);
+  }
+
+  #settle(work: Promise<void>, callback: TransformCallback): void {
+    work.then(
+      () => {
+        callback();
+      },
+      (error: unknown) => {
+        callback(this.#meaningOf(error) as Error);
+      },
+    );
+  }
+
+  #meaningOf(error: unknown): unknown {
+    if (!(error instanceof FormatError) || isBackupError(error)) return error;
+    return this.#expected === undefined ? toTransferError(error) : itemDamaged(this.#expected.name, error);
+  }
+}
