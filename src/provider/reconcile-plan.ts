@@ -140,6 +140,11 @@ function judgeMachine(
     if (isAlive(namedRun) || isYoung) return { isRemoved: false, why: `its run ${namedRun} may still be alive` };
     return { isRemoved: true, why: `left by run ${namedRun} before it was marked` };
   }
+  if (mark.role === 'offline' && !machine.is_a_snapshot) {
+    // Not ours to remove. Nor to start unseen: a copy that somebody made meanwhile carries the same mark.
+    const why = whyKept(mark, situation, isAlive) ?? 'was shut down for a backup that broke off; start it if it is down';
+    return { isRemoved: false, why };
+  }
   const isWhatItSays =
     mark.role === 'snapshot'
       ? machine.is_a_snapshot && namedRun === mark.run
