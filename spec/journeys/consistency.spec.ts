@@ -90,7 +90,8 @@ describe('journey: consistency', () => {
       const remove = world.running.addFault({ match: { path: '/export' }, action: { cutAtByte: 100_000 } });
       const error = await refusal('web', { consistency: 'offline' });
       remove();
-      expect(error.code).to.equal('TRANSFER_INTERRUPTED');
+      // Which of the two is seen first, the cut or the torn archive, is a matter of moments.
+      expect(['TRANSFER_INTERRUPTED', 'DATA_DAMAGED']).to.include(error.code);
       expect(powerOf('web')).to.equal('Running');
     });
 
