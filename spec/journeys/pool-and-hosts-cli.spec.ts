@@ -44,6 +44,17 @@ describe('journey: pool metadata and hosts from the command line', () => {
     return { code, text: out.text + err.text };
   }
 
+  it('saves the hosts that live, and ends with a warning for the one that does not', async () => {
+    const { store } = running.pool;
+    const dead = store.get('host', store.refByUuid('host', running.hosts[1]!.uuid));
+    store.patch('host_metrics', dead.metrics as string, { live: false });
+    const saved = await xenBackup('backup', 'host/*');
+    expect(saved.code, saved.text).to.equal(3);
+    expect(saved.text)
+      .to.match(/saved host-a/)
+      .and.to.match(/left out: host-b .*the pool does not hear of it/);
+  });
+
   it('saves both, asks before a restore, and restores what is confirmed', async () => {
     const before = running.snapshotState({ withoutVolatile: true });
     const saved = await xenBackup('backup', 'meta-data', 'host/*');

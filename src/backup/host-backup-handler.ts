@@ -55,7 +55,10 @@ export class HostBackupHandler implements BackupHandler {
     return await Promise.all(
       hosts.map(async (host) => {
         const skipReason = await this.#unreachable(facts, host, signal);
-        return { ...toResolvedSource(host), ...(skipReason === undefined ? {} : { skipReason }) };
+        return {
+          ...toResolvedSource(host),
+          ...(skipReason === undefined ? {} : { skipReason, isSkippedByTrouble: true }),
+        };
       }),
     );
   }

@@ -43,6 +43,8 @@ export interface ResolvedSource {
    * Absent for what is named by itself.
    */
   readonly skipReason?: string;
+  /** True when it ought to be saved and can't be now: leaving it out is then a warning, not somebody's choice. */
+  readonly isSkippedByTrouble?: boolean;
 }
 
 export interface BackupEstimate {

@@ -106,7 +106,8 @@ Examples:
         () => signal.aborted,
       );
       if (!signal.aborted) sayOutcome(context.output, selection, codes, repository !== undefined);
-      return worstOf(codes);
+      const hasTrouble = selection.skipped.some(({ isSkippedByTrouble = false }) => isSkippedByTrouble);
+      return worstOf(hasTrouble ? [...codes, EXIT.warnings] : codes);
     });
   },
 };
