@@ -24,7 +24,9 @@ describe('journey: full backup', () => {
     const archive = sink.items.get('vm.xva')!;
     expect(archive.subarray(0, 7).toString()).to.equal('ova.xml');
     // What `xe vm-import` makes of it without us is a machine, not a template.
-    const template = /is_a_template<\/name><value><boolean>([01])<\/boolean>/.exec(archive.subarray(0, 65536).toString());
+    const template = /is_a_template<\/name><value><boolean>([01])<\/boolean>/.exec(
+      archive.subarray(0, 65536).toString(),
+    );
     expect(template?.[1]).to.equal('0');
     expect(world.state()).to.deep.equal(before);
   });

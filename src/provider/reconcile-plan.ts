@@ -142,7 +142,8 @@ function judgeMachine(
   }
   if (mark.role === 'offline' && !machine.is_a_snapshot) {
     // Not ours to remove. Nor to start unseen: a copy that somebody made meanwhile carries the same mark.
-    const why = whyKept(mark, situation, isAlive) ?? 'was shut down for a backup that broke off; start it if it is down';
+    const why =
+      whyKept(mark, situation, isAlive) ?? 'was shut down for a backup that broke off; start it if it is down';
     return { isRemoved: false, why };
   }
   const isWhatItSays =
