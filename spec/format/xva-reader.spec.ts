@@ -204,6 +204,9 @@ describe('XvaReader', () => {
         fc.property(fc.integer({ min: 0, max: xva.length - 1 }), fc.integer({ min: 0, max: 7 }), (at, bit) => {
           const damaged = Buffer.from(xva);
           damaged[at] = xva[at]! ^ (1 << bit);
+          // A header's checksum means the same whether blanks or NULs stand around its digits.
+          const isInChecksumField = at % 512 >= 148 && at % 512 < 156;
+          fc.pre(!(isInChecksumField && [0x00, 0x20].includes(damaged[at])));
           try {
             // Nothing protects the text of ova.xml but its form: what is read then differs.
             expect(read([damaged])).not.to.deep.equal(good);

@@ -97,7 +97,8 @@ describe('journey: look at a pool', () => {
       expect(web.properties).to.deep.include({
         powerState: 'running',
         guestTools: true,
-        consistency: ['crash'],
+        consistency: ['crash', 'offline', 'memory'],
+        notPossible: ['quiesced: neither this release nor its guest offers it'],
         disks: 2,
       });
       const disks = await world.source.browser.list(web.path);

@@ -1,8 +1,9 @@
-import { BackupError, type BrowseNode, type Consistency } from '../contract/index.js';
+import { BackupError, type BrowseNode } from '../contract/index.js';
 import { runOfTemporaryName } from '../session/run-marks.js';
-import { type HostRecord, type PowerState, type RefOf, type VdiRecord, type VmRecord } from '../xapi/xapi-records.js';
+import { type HostRecord, type RefOf, type VdiRecord, type VmRecord } from '../xapi/xapi-records.js';
 import { type Inventory } from './inventory.js';
 import { hostPath, POOL_PATH } from './pool-source-name.js';
+import { consistencyProperties } from './possible-consistencies.js';
 import { isUuid, machineKind, type MachineKind, machinePath, resolveMachine } from './source-name.js';
 
 /**
@@ -27,11 +28,6 @@ export function childrenOf(path: string, inventory: Inventory): readonly BrowseN
     if (wanted.length > 0) return [];
   }
   throw notThere(path);
-}
-
-/** What a backup of a machine in this state is worth. */
-export function consistenciesOf(powerState: PowerState): readonly Consistency[] {
-  return powerState === 'Halted' ? ['offline'] : ['crash'];
 }
 
 function poolNode({ pools, hosts }: Inventory): BrowseNode {
@@ -100,6 +96,7 @@ function machineNode(machine: VmRecord, inventory: Inventory): BrowseNode {
   const disks = disksOfMachine(machine, inventory);
   const host = inventory.hosts.get(machine.resident_on);
   const isEmpty = machine.is_default_template;
+  const hasGuestTools = inventory.guestMetrics.get(machine.guest_metrics)?.PV_drivers_detected ?? false;
   return {
     path: machinePath(machine),
     kind: machineKind(machine),
@@ -115,9 +112,9 @@ function machineNode(machine: VmRecord, inventory: Inventory): BrowseNode {
         ? {}
         : {
             powerState: machine.power_state.toLowerCase(),
-            guestTools: inventory.guestMetrics.get(machine.guest_metrics)?.PV_drivers_detected ?? false,
+            guestTools: hasGuestTools,
           }),
-      consistency: consistenciesOf(machine.power_state),
+      ...consistencyProperties(machine, hasGuestTools),
       disks: disks.length,
       ...(host === undefined ? {} : { host: host.name_label }),
       tags: machine.tags,
