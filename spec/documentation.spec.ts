@@ -2,7 +2,9 @@ import { expect } from 'chai';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../src/common/package-root.js';
-import { BACKUP_ERROR_CODES } from '../src/contract/index.js';
+import { parseBackupOptions } from '../src/backup/backup-options.js';
+import { BACKUP_ERROR_CODES, type BackupError } from '../src/contract/index.js';
+import { xenConfigJsonSchema } from '../src/plugin/xen-config.js';
 import { XAPI_ERRORS } from '../src/provider/error-table.js';
 
 const read = (...path: string[]): string => readFileSync(join(packageRoot(), ...path), 'utf8');
@@ -53,6 +55,15 @@ function manualRows(): readonly ManualRow[] {
   });
 }
 
+function refusalOf(work: () => unknown): BackupError {
+  try {
+    work();
+  } catch (error) {
+    return error as BackupError;
+  }
+  return expect.fail('nothing was refused');
+}
+
 describe('documentation', () => {
   it('has one row for every error code, and no other', () => {
     expect(firstColumn(read('docs', 'errors.md'), '## Error codes')).to.have.members([...BACKUP_ERROR_CODES]);
@@ -66,6 +77,19 @@ describe('documentation', () => {
       const { license } = JSON.parse(read('node_modules', name, 'package.json')) as { license: string };
       expect(page, name).to.include(`| \`${name}\` | ${license} |`);
     }
+  });
+
+  it('has one row for every setting of a client, and no other', () => {
+    const { properties } = xenConfigJsonSchema();
+    const rows = firstColumn(read('docs', 'options.md'), '## Client settings');
+    expect(rows).to.have.members(Object.keys(properties as object));
+  });
+
+  it('has one row for every backup option, and no other', () => {
+    const refused = refusalOf(() => parseBackupOptions({ source: 'vm/a', savesetId: 'a', options: { nonsense: 1 } }));
+    const known = /options (.+)\.$/.exec(refused.hint ?? '')?.[1]?.split(', ') ?? [];
+    expect(known.length).to.be.greaterThan(5);
+    expect(firstColumn(read('docs', 'options.md'), '## Backup options')).to.have.members(known);
   });
 
   it('has one row for every warning code that the code raises, and no other', () => {
