@@ -20,6 +20,7 @@ const poolWith = (image: string): PoolDefinition => ({
     {
       name: 'ext4',
       powerState: 'Running',
+      guest: { os: 'Debian GNU/Linux 12' },
       disks: [{ name: 'root', sizeMiB: IMAGE_MIB, content: { kind: 'file', path: image } }],
       interfaces: [{ network: 'LAN' }],
     },

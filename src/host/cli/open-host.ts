@@ -116,7 +116,8 @@ export class OpenHost {
 
   #logLevel(): LogLevel {
     if (this.options.debug === true) return 'debug';
-    return this.options.verbose === true ? 'info' : 'warn';
+    // Warnings come as events, and are told as such: in the log they would only stand there twice.
+    return this.options.verbose === true ? 'info' : 'error';
   }
 }
 
