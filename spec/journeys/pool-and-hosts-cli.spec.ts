@@ -66,6 +66,7 @@ describe('journey: pool metadata and hosts from the command line', () => {
     const asked = await xenBackup('restore', 'latest:pool/metadata', '--overwrite');
     expect(asked.code, asked.text).to.equal(3);
     expect(asked.text).to.match(/-o confirm=[0-9a-f-]{36}/);
+    expect(asked.text).to.include('nothing was changed: ').and.not.include('restored ');
     const planned = await xenBackup('restore', `latest:host/${running.hosts[1]!.uuid}`, '--overwrite', '--dry-run');
     expect(planned.code, planned.text).to.equal(3);
     expect(planned.text).to.include('NOT_CONFIRMED');
@@ -76,6 +77,7 @@ describe('journey: pool metadata and hosts from the command line', () => {
     const host = running.hosts[1]!.uuid;
     const restored = await xenBackup('restore', 'latest:host-b', '--overwrite', '-o', `confirm=${host}`);
     expect(restored.code, restored.text).to.equal(3);
+    expect(restored.text).to.include('restored host-b');
     expect(running.hostRestores).to.have.length(1);
     const asNew = await xenBackup('restore', 'latest:pool/metadata', '--as', 'x');
     expect(asNew.code, asNew.text).to.equal(2);

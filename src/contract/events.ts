@@ -70,6 +70,8 @@ export interface RestoreReport {
   readonly targetName: string;
   readonly mode: 'new' | 'overwrite';
   readonly isRunning: boolean;
+  /** True when it was only tried whether it would work: nothing at the target is other than before. Absent: false. */
+  readonly isTrialOnly?: boolean;
   readonly transferredBytes: number;
   readonly elapsedMs: number;
   readonly warnings: readonly { readonly code: string; readonly message: string }[];

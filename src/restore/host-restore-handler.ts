@@ -14,7 +14,7 @@ import { HOST_ITEM, type HostDetails, hostDetailsSchema } from '../format/pool-d
 import { PoolConnection } from '../session/pool-connection.js';
 import { type FlowCheck } from '../transfer/checked-stream.js';
 import { type HostRecord } from '../xapi/xapi-records.js';
-import { type ItemRestore, ItemRestoreRunner } from './item-restore-runner.js';
+import { type ItemRestore, type ItemRestoreOutcome, ItemRestoreRunner } from './item-restore-runner.js';
 import { type KindRestoreHandler, type RestoreProgressEvent } from './restore-handler.js';
 import {
   isConfirmed,
@@ -79,11 +79,7 @@ export class HostRestoreHandler implements KindRestoreHandler {
     return this.runner.run(media, emit, signal, (restore) => this.#restore(request, media.record, restore));
   }
 
-  async #restore(
-    request: RestoreRequest,
-    record: SavesetRecord,
-    restore: ItemRestore,
-  ): Promise<{ targetId: string; targetName: string }> {
+  async #restore(request: RestoreRequest, record: SavesetRecord, restore: ItemRestore): Promise<ItemRestoreOutcome> {
     const decided = await this.#decide(request, record, restore.signal);
     const { host, item, wish, details, consequences } = decided;
     const { uuid, name_label: name } = host;
@@ -100,7 +96,7 @@ export class HostRestoreHandler implements KindRestoreHandler {
       const { code, message } = notConfirmed(uuid, consequences);
       restore.warn(code, `The backup is whole. ${message}`);
     }
-    return { targetId: uuid, targetName: name };
+    return { targetId: uuid, targetName: name, isTrialOnly: !decided.isConfirmed };
   }
 
   async #decide(request: RestoreRequest, record: SavesetRecord, signal: AbortSignal | undefined): Promise<Decided> {

@@ -36,6 +36,7 @@ export interface ItemRestore {
 export interface ItemRestoreOutcome {
   readonly targetId: string;
   readonly targetName: string;
+  readonly isTrialOnly: boolean;
 }
 
 /** The story of a restore that is one item: plan, check, import, release. */

@@ -13,7 +13,7 @@ import { DATABASE_ITEM, type PoolDetails, poolDetailsSchema } from '../format/po
 import { PoolConnection } from '../session/pool-connection.js';
 import { type FlowCheck } from '../transfer/checked-stream.js';
 import { type HostRecord, type PoolRecord } from '../xapi/xapi-records.js';
-import { type ItemRestore, ItemRestoreRunner } from './item-restore-runner.js';
+import { type ItemRestore, type ItemRestoreOutcome, ItemRestoreRunner } from './item-restore-runner.js';
 import { type KindRestoreHandler, type RestoreProgressEvent } from './restore-handler.js';
 import {
   isConfirmed,
@@ -84,11 +84,7 @@ export class PoolMetadataRestoreHandler implements KindRestoreHandler {
     return this.runner.run(media, emit, signal, (restore) => this.#restore(request, media.record, restore));
   }
 
-  async #restore(
-    request: RestoreRequest,
-    record: SavesetRecord,
-    restore: ItemRestore,
-  ): Promise<{ targetId: string; targetName: string }> {
+  async #restore(request: RestoreRequest, record: SavesetRecord, restore: ItemRestore): Promise<ItemRestoreOutcome> {
     const decided = await this.#decide(request, record, restore.signal);
     const { pool, name, item, wish, consequences } = decided;
     for (const { code, message } of decided.warnings) restore.warn(code, message);
@@ -109,7 +105,7 @@ export class PoolMetadataRestoreHandler implements KindRestoreHandler {
       const { code, message } = dryRunOnly(pool.uuid, consequences);
       restore.warn(code, `The pool would take the database. ${message}`);
     }
-    return { targetId: pool.uuid, targetName: name };
+    return { targetId: pool.uuid, targetName: name, isTrialOnly: !decided.isConfirmed };
   }
 
   async #decide(request: RestoreRequest, record: SavesetRecord, signal: AbortSignal | undefined): Promise<Decided> {

@@ -184,5 +184,8 @@ function summaryOf(output: CliOutput, report: RestoreReport): string {
   const { targetName, targetId, isRunning, transferredBytes, elapsedMs } = report;
   const size = `${formatBytes(transferredBytes)} in ${formatDuration(elapsedMs)}`;
   const facts = [...(targetId === undefined ? [] : [targetId]), size, ...(isRunning ? ['running'] : [])];
+  if (report.isTrialOnly === true) {
+    return `${output.paint('yellow', 'nothing was changed:')} ${output.paint('bold', withoutControls(targetName))} was only tried (${facts.join(', ')})`;
+  }
   return `${output.paint('green', 'restored')} ${output.paint('bold', withoutControls(targetName))} (${facts.join(', ')})`;
 }
