@@ -7,7 +7,7 @@ import { expectCode, reportOf } from '../contract/support/run-operation.js';
 import { SMALL_POOL, startXenWorld, type XenWorld } from './support/xen-world.js';
 
 const DATA_ADDRESS = '127.0.9.1';
-/** Node tells of plain sockets only. */
+/** Plain http has a port of its own, which tells its connections from those of the control channel. */
 const HTTP = { dataTransport: 'http' };
 
 const POOL: PoolDefinition = {
@@ -23,12 +23,14 @@ describe('journey: the way of the data', () => {
 
   afterEach(() => world.close());
 
-  /** Where new connections of this process go while a machine is saved. */
+  /** Where new connections of this process for bulk data go while a machine is saved. */
   const routesOf = async (name: string): Promise<ReadonlySet<string | undefined>> => {
     const seen = new Set<string | undefined>();
     const onSocket = (message: unknown): void => {
       const { socket } = message as { readonly socket: Socket };
-      socket.once('connect', () => seen.add(socket.remoteAddress));
+      socket.once('connect', () => {
+        if (String(socket.remotePort) === new URL(world.running.httpUrl).port) seen.add(socket.remoteAddress);
+      });
     };
     subscribe('net.client.socket', onSocket);
     try {
