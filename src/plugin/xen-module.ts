@@ -9,6 +9,7 @@ import { BackupHandler } from '../backup/backup-handler.js';
 import { HostBackupHandler } from '../backup/host-backup-handler.js';
 import { ItemBackupRunner } from '../backup/item-backup-runner.js';
 import { ItemExporter } from '../backup/item-exporter.js';
+import { MachineBackupHandler } from '../backup/machine-backup-handler.js';
 import { MachineBackupRunner } from '../backup/machine-backup-runner.js';
 import { MachineExporter } from '../backup/machine-export.js';
 import { MachinePreparer } from '../backup/machine-preparer.js';
@@ -16,8 +17,6 @@ import { ShutdownKeeper } from '../backup/shutdown-keeper.js';
 import { PoolMetadataBackupHandler } from '../backup/pool-metadata-backup-handler.js';
 import { SnapshotKeeper } from '../backup/snapshot-keeper.js';
 import { StorageGuard } from '../backup/storage-guard.js';
-import { TemplateBackupHandler } from '../backup/template-backup-handler.js';
-import { VmBackupHandler } from '../backup/vm-backup-handler.js';
 import { InventoryBrowser } from '../browser/inventory-browser.js';
 import { Clock } from '../common/clock.js';
 import { type HostServices } from '../contract/index.js';
@@ -30,6 +29,7 @@ import { XenServerSource } from '../provider/xen-server-source.js';
 import { HostRestoreHandler } from '../restore/host-restore-handler.js';
 import { ItemRestoreRunner } from '../restore/item-restore-runner.js';
 import { MachineImporter } from '../restore/machine-importer.js';
+import { MachineRestoreHandler } from '../restore/machine-restore-handler.js';
 import { MachineRestoreRunner } from '../restore/machine-restore-runner.js';
 import { Overwriter } from '../restore/overwriter.js';
 import { PoolMetadataRestoreHandler } from '../restore/pool-metadata-restore-handler.js';
@@ -37,8 +37,6 @@ import { PowerSwitch } from '../restore/power-switch.js';
 import { KindRestoreHandler } from '../restore/restore-handler.js';
 import { RestoreSurvey } from '../restore/restore-survey.js';
 import { StateApplier } from '../restore/state-applier.js';
-import { TemplateRestoreHandler } from '../restore/template-restore-handler.js';
-import { VmRestoreHandler } from '../restore/vm-restore-handler.js';
 import { ActiveRuns } from '../session/active-runs.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { OwnObjects } from '../session/own-objects.js';
@@ -50,6 +48,9 @@ import { XapiPoolConnection } from '../session/xapi-pool-connection.js';
 import { type XapiClient, XapiClientFactory } from '../xapi/xapi-client.js';
 import { XenApiClient } from '../xapi/xen-api-client.js';
 import { ContainerSourceOpener, HostServicesToken, SourceContainers } from './container-source-opener.js';
+
+/** The kinds that one handler serves, in the order in which a bare name is tried. */
+const MACHINE_KINDS = ['vm', 'template'] as const;
 
 /** Lives as long as the plugin is active. */
 export function pluginModule(host: HostServices, clock: Clock, containers: SourceContainers): ContainerModule {
@@ -100,8 +101,11 @@ export function sourceModule(host: HostServices, { settings, identity, newClient
     // These two know their names by the first word; what is left may be a machine.
     bind(BackupHandler).to(PoolMetadataBackupHandler).inSingletonScope();
     bind(BackupHandler).to(HostBackupHandler).inSingletonScope();
-    bind(BackupHandler).to(VmBackupHandler).inSingletonScope();
-    bind(BackupHandler).to(TemplateBackupHandler).inSingletonScope();
+    for (const kind of MACHINE_KINDS) {
+      bind(BackupHandler)
+        .toDynamicValue((context) => new MachineBackupHandler(kind, context.get(MachineBackupRunner)))
+        .inSingletonScope();
+    }
 
     bind(RestoreSurvey).toSelf().inSingletonScope();
     bind(StateApplier).toSelf().inSingletonScope();
@@ -112,8 +116,11 @@ export function sourceModule(host: HostServices, { settings, identity, newClient
     bind(ItemRestoreRunner).toSelf().inSingletonScope();
     bind(KindRestoreHandler).to(PoolMetadataRestoreHandler).inSingletonScope();
     bind(KindRestoreHandler).to(HostRestoreHandler).inSingletonScope();
-    bind(KindRestoreHandler).to(VmRestoreHandler).inSingletonScope();
-    bind(KindRestoreHandler).to(TemplateRestoreHandler).inSingletonScope();
+    for (const kind of MACHINE_KINDS) {
+      bind(KindRestoreHandler)
+        .toDynamicValue((context) => new MachineRestoreHandler(kind, context.get(MachineRestoreRunner)))
+        .inSingletonScope();
+    }
 
     bind(Reconciler).toSelf().inSingletonScope();
     bind(MemberSurvey).toSelf().inSingletonScope();

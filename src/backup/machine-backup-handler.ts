@@ -1,4 +1,4 @@
-import { inject, injectable } from 'inversify';
+import { type MachineKind } from '../browser/source-name.js';
 import {
   type BackupEstimate,
   type BackupReport,
@@ -7,14 +7,17 @@ import {
   type ResolvedSource,
 } from '../contract/index.js';
 import { type BackupHandler, type BackupProgressEvent } from './backup-handler.js';
-import { MachineBackupRunner } from './machine-backup-runner.js';
+import { type MachineBackupRunner } from './machine-backup-runner.js';
 
-/** Templates that were made here. The pool refuses to snapshot one (facts 3.3), and needs none: a template never runs. */
-@injectable()
-export class TemplateBackupHandler implements BackupHandler {
-  readonly kind = 'template';
-
-  constructor(@inject(MachineBackupRunner) private readonly runner: MachineBackupRunner) {}
+/**
+ * Machines of one kind: VMs, whatever their power state, or templates that were made here. The pool refuses to snapshot a
+ * template (facts 3.3), and needs none: it never runs.
+ */
+export class MachineBackupHandler implements BackupHandler {
+  constructor(
+    readonly kind: MachineKind,
+    private readonly runner: MachineBackupRunner,
+  ) {}
 
   resolve(name: string, signal?: AbortSignal): Promise<ResolvedSource | undefined> {
     return this.runner.resolve(this.kind, name, signal);

@@ -1,4 +1,4 @@
-import { inject, injectable } from 'inversify';
+import { type MachineKind } from '../browser/source-name.js';
 import {
   type RestoreMedia,
   type RestorePlan,
@@ -6,15 +6,15 @@ import {
   type RestoreRequest,
   type SavesetRecord,
 } from '../contract/index.js';
-import { MachineRestoreRunner } from './machine-restore-runner.js';
+import { type MachineRestoreRunner } from './machine-restore-runner.js';
 import { type KindRestoreHandler, type RestoreProgressEvent } from './restore-handler.js';
 
-/** Templates: they come back as templates, and are never started. */
-@injectable()
-export class TemplateRestoreHandler implements KindRestoreHandler {
-  readonly kind = 'template';
-
-  constructor(@inject(MachineRestoreRunner) private readonly runner: MachineRestoreRunner) {}
+/** Machines of one kind: VMs, or templates, which come back as templates and are never started. */
+export class MachineRestoreHandler implements KindRestoreHandler {
+  constructor(
+    readonly kind: MachineKind,
+    private readonly runner: MachineRestoreRunner,
+  ) {}
 
   planRestore(request: RestoreRequest, record: SavesetRecord, signal?: AbortSignal): Promise<RestorePlan> {
     return this.runner.planRestore(request, record, signal);
