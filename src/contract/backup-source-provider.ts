@@ -1,4 +1,6 @@
 import { type BackupSource } from './backup-source.js';
+import { type OpenedItem, type RestoreMedia } from './media.js';
+import { type DiskReadRequest, type RestoreRequest } from './requests.js';
 import { type BackupLevel, type Consistency } from './saveset-record.js';
 
 /** What a provider can do, as data: the host asks, it does not try and fail. */
@@ -7,7 +9,7 @@ export interface ProviderCapabilities {
   readonly kinds: readonly string[];
   readonly levels: readonly (BackupLevel | 'auto')[];
   readonly consistencies: readonly Consistency[];
-  readonly restoreModes: readonly ('new' | 'overwrite')[];
+  readonly restoreModes: readonly RestoreRequest['mode'][];
   readonly canBrowse: boolean;
   readonly canEstimate: boolean;
   readonly canReconcile: boolean;
@@ -47,4 +49,10 @@ export interface BackupSourceProvider {
    *   credential was sent), SOURCE_AUTH_REFUSED, CANCELLED.
    */
   open(client: ClientConfig, signal?: AbortSignal): Promise<BackupSource>;
+  /**
+   * One disk of a saveset as a file's bytes. Needs no client: it works when the source is gone. The stream errors with
+   * DATA_DAMAGED or CHAIN_BROKEN, and ends only when everything it was made of has proved right.
+   * Absent: the provider's savesets have no disks.
+   */
+  readDisk?(request: DiskReadRequest, media: RestoreMedia): Promise<OpenedItem>;
 }

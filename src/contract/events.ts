@@ -1,3 +1,4 @@
+import { type RestoreRequest } from './requests.js';
 import { type BackupLevel, type SavesetRecord } from './saveset-record.js';
 
 /** How sure we are of an expected number of bytes. */
@@ -62,18 +63,22 @@ export interface BackupReport {
   readonly record: SavesetRecord;
   readonly transferredBytes: number;
   readonly elapsedMs: number;
+  /** How the data came, for people: `https`, `http`, `nbd-tls`. */
+  readonly dataTransport?: string;
 }
 
 export interface RestoreReport {
   /** Id and name of what exists now; undefined when data went to a file only. */
   readonly targetId: string | undefined;
   readonly targetName: string;
-  readonly mode: 'new' | 'overwrite';
+  readonly mode: RestoreRequest['mode'];
   readonly isRunning: boolean;
   /** True when it was only tried whether it would work: nothing at the target is other than before. Absent: false. */
   readonly isTrialOnly?: boolean;
   readonly transferredBytes: number;
   readonly elapsedMs: number;
+  /** How the data went, for people: `https`, `http`. */
+  readonly dataTransport?: string;
   readonly warnings: readonly { readonly code: string; readonly message: string }[];
 }
 

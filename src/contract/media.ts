@@ -34,5 +34,11 @@ export interface OpenedItem {
 /** Where a restore's bytes come from: the record first, then its items, each opened at most once at a time. */
 export interface RestoreMedia {
   readonly record: SavesetRecord;
-  openItem(name: string, signal: AbortSignal): Promise<OpenedItem>;
+  /** What the record builds on: its parent first, the full last. Absent or empty for a full. */
+  readonly ancestors?: readonly SavesetRecord[];
+  /**
+   * @param savesetId one of `ancestors`; absent: the record's own items. A chain is merged from items of all its members
+   *   that are open at once.
+   */
+  openItem(name: string, signal: AbortSignal, savesetId?: string): Promise<OpenedItem>;
 }

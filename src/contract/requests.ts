@@ -1,4 +1,4 @@
-import { type BackupLevel } from './saveset-record.js';
+import { type BackupLevel, type SavesetRecord } from './saveset-record.js';
 
 /** Provider-defined options, checked by the provider; unknown keys are refused. */
 export type Options = Readonly<Record<string, unknown>>;
@@ -10,6 +10,11 @@ export interface BackupRequest {
   readonly savesetId: string;
   /** Default `full`. A level that the provider does not offer is refused. */
   readonly level?: BackupLevel | 'auto';
+  /**
+   * Stored savesets of this source with all that they build on, oldest first: what a level beyond full may build on.
+   * Without one that fits, a full is made.
+   */
+  readonly history?: readonly SavesetRecord[];
   readonly options?: Options;
   /** Cancels: the Observable then errors with CANCELLED, after everything is cleaned up. */
   readonly signal?: AbortSignal;
@@ -19,12 +24,20 @@ export interface RestoreRequest {
   /**
    * `new`: a new object under a name of its own; whatever else exists stays untouched.
    * `overwrite`: the object that was saved becomes what it was at backup time and keeps its identity.
+   * `disk`: one disk alone becomes a new disk, attached to nothing unless `attachTo` says so.
    */
-  readonly mode: 'new' | 'overwrite';
-  /** Name of the new object. Required with `new`, refused with `overwrite` unless it is the object's own name. */
+  readonly mode: 'new' | 'overwrite' | 'disk';
+  /**
+   * Name of the new object. Required with `new`, refused with `overwrite` unless it is the object's own name; with `disk`
+   * the saved disk's name when absent.
+   */
   readonly name?: string;
   /** Storage for the data, by id or name. Absent: the provider's default. */
   readonly storage?: string;
+  /** With `disk`: which one, by position, id or name. */
+  readonly disk?: string;
+  /** With `disk`: the existing object that gets it, as a person types it. */
+  readonly attachTo?: string;
   /** Start it afterwards and check that it runs. Default false. */
   readonly startAfter?: boolean;
   readonly options?: Options;
@@ -102,8 +115,17 @@ export interface PlannedChange {
   readonly to?: string;
 }
 
+/** A disk of a saveset wanted as a file's bytes. */
+export interface DiskReadRequest {
+  /** By position, id or name. */
+  readonly disk: string;
+  /** `raw`: the disk's bytes from the first to the last. `vhd`: a dynamic VHD, without what was never written. */
+  readonly format: 'raw' | 'vhd';
+  readonly signal?: AbortSignal;
+}
+
 export interface RestorePlan {
-  readonly mode: 'new' | 'overwrite';
+  readonly mode: RestoreRequest['mode'];
   readonly targetName: string;
   /** The existing object that is overwritten, if there is one. */
   readonly targetId: string | undefined;

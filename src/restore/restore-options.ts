@@ -59,6 +59,12 @@ export interface RestoreWish {
  * @throws {BackupError} REQUEST_INVALID, TARGET_NAME_REQUIRED, SAVESET_INVALID.
  */
 export function parseRestoreRequest(request: RestoreRequest, record: SavesetRecord): RestoreWish {
+  const { mode } = request;
+  if (mode === 'disk') {
+    throw new BackupError('REQUEST_INVALID', 'One disk alone cannot be restored from this saveset.', {
+      hint: 'Restore the whole machine, as new or over the existing one.',
+    });
+  }
   const { settings, networks } = parseOptions(request.options ?? {});
   const details = parseDetails(record);
   const { mac, stop, http } = settings;
@@ -84,7 +90,7 @@ export function parseRestoreRequest(request: RestoreRequest, record: SavesetReco
     );
   }
   return {
-    mode: request.mode,
+    mode,
     name: targetName(request, details),
     storage: request.storage,
     startAfter: request.startAfter ?? false,
