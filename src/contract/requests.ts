@@ -71,6 +71,8 @@ export interface BackupEstimate {
     readonly sizeBytes: number;
     readonly level: BackupLevel;
     readonly reason: string;
+    /** How much of it will be read, as far as that can be known. */
+    readonly expectedBytes?: number;
   }[];
 }
 
@@ -119,8 +121,8 @@ export interface PlannedChange {
 export interface DiskReadRequest {
   /** By position, id or name. */
   readonly disk: string;
-  /** `raw`: the disk's bytes from the first to the last. `vhd`: a dynamic VHD, without what was never written. */
-  readonly format: 'raw' | 'vhd';
+  /** `raw`: the disk's bytes from the first to the last. Others are the provider's; one that it lacks is refused. */
+  readonly format: string;
   readonly signal?: AbortSignal;
 }
 

@@ -64,8 +64,12 @@ async function backUpAndStore(job: BackupJob, writer: SavesetWriter): Promise<Ba
   }
 }
 
-async function backUp({ source, target, request, onEvent }: BackupJob, writer: SavesetWriter): Promise<BackupReport> {
-  const events = source.backup({ source: target.path, savesetId: writer.savesetId, ...request }, writer.sink);
+async function backUp(
+  { source, target, repository, request, onEvent }: BackupJob,
+  writer: SavesetWriter,
+): Promise<BackupReport> {
+  const history = await repository.historyOf(target);
+  const events = source.backup({ source: target.path, savesetId: writer.savesetId, history, ...request }, writer.sink);
   const forwarded = events.pipe(
     tap((event) => {
       if (event.type !== 'completed') onEvent(event);

@@ -474,6 +474,12 @@ describe('xen-backup', () => {
   });
 
   describe('prune and reconcile', () => {
+    it('prune wants to know what to keep', async () => {
+      const { code, err } = await harness().run(['prune']);
+      expect(code).to.equal(2);
+      expect(err.text).to.contain('--keep-daily');
+    });
+
     it('prune to the newest, after saying so in a dry run', async () => {
       const cli = harness();
       const ids = [await cli.save('web'), await cli.save('web')];

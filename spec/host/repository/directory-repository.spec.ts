@@ -419,11 +419,74 @@ describe('DirectoryRepository', () => {
       const repository = await openRepository();
       for (const day of ['1', '2', '3'])
         await store(repository, `d${day}`, { createdAt: `2026-01-0${day}T00:00:00.000Z` });
-      const plan = await repository.prune(1, { dryRun: true });
+      const plan = await repository.prune({ last: 1 }, { dryRun: true });
       expect(plan.remove.map(({ savesetId }) => savesetId)).to.deep.equal(['d1', 'd2']);
       expect(readdirSync(saveset())).to.have.length(3);
-      await repository.prune(1);
+      await repository.prune({ last: 1 });
       expect(readdirSync(saveset())).to.deep.equal(['d3']);
+    });
+  });
+
+  describe('chains', () => {
+    const next = (parentSavesetId: string): Partial<SavesetRecord> => ({ level: 'incremental', parentSavesetId });
+
+    it('come with their ancestors, parent first, and give the items of each', async () => {
+      const repository = await openRepository();
+      await store(repository, 'full', {}, { disk: Buffer.from('of the full') });
+      await store(repository, 'inc-1', next('full'), { disk: Buffer.from('of the first') });
+      await store(repository, 'inc-2', next('inc-1'), { disk: Buffer.from('of the second') });
+      const media = await repository.openMedia('inc-2');
+      expect(media.ancestors?.map(({ savesetId }) => savesetId)).to.deep.equal(['inc-1', 'full']);
+      const text = async (member?: string): Promise<string> =>
+        (await buffer((await media.openItem('disk', noSignal, member)).stream)).toString();
+      expect(await text()).to.equal('of the second');
+      expect(await text('inc-1')).to.equal('of the first');
+      expect(await text('full')).to.equal('of the full');
+      await expectCode(
+        Promise.resolve().then(() => media.openItem('disk', noSignal, 'foreign')),
+        'SAVESET_NOT_FOUND',
+      );
+    });
+
+    it('name the member that breaks them: missing, of another source, a ring', async () => {
+      const repository = await openRepository();
+      const other = { ...recordOf('x', {}).source, id: 'somebody-else' };
+      await store(repository, 'full');
+      await store(repository, 'inc-1', next('full'));
+      await store(repository, 'inc-2', next('inc-1'));
+      rmSync(saveset('full'), { recursive: true });
+      const missing = await expectCode(repository.openMedia('inc-2'), 'CHAIN_BROKEN');
+      expect(missing.context.member).to.equal('full');
+      await store(repository, 'full', { source: other });
+      await expectCode(repository.openMedia('inc-2'), 'CHAIN_BROKEN');
+      rmSync(saveset('full'), { recursive: true });
+      await store(repository, 'full', next('inc-2'));
+      expect((await expectCode(repository.openMedia('inc-2'), 'CHAIN_BROKEN')).message).to.contain(
+        'which builds on it',
+      );
+    });
+
+    it('are the history of a source, without those that are broken or of another one', async () => {
+      const repository = await openRepository();
+      const { source } = await store(repository, 'full', { createdAt: '2026-01-01T00:00:00.000Z' });
+      await store(repository, 'inc-1', { ...next('full'), createdAt: '2026-01-02T00:00:00.000Z' });
+      await store(repository, 'lost', next('full'));
+      writeFileSync(saveset('lost', 'saveset.json'), JSON.stringify({ ...recordOf('lost', {}), ...next('nowhere') }));
+      await store(repository, 'theirs', { source: { ...source, id: 'other' } });
+      const history = await repository.historyOf(source);
+      expect(history.map(({ savesetId }) => savesetId)).to.deep.equal(['full', 'inc-1']);
+    });
+
+    it('get no member whose parent went away while it was made', async () => {
+      const repository = await openRepository();
+      await store(repository, 'full');
+      const writer = await repository.begin('inc-1');
+      await writeItem(writer, 'disk', Buffer.from('x'));
+      await repository.delete('full');
+      const record = recordOf('inc-1', { disk: Buffer.from('x') }, next('full'));
+      const error = await expectCode(writer.commit(record), 'CHAIN_BROKEN');
+      expect(error.isRetriable).to.equal(true);
+      await writer.discard();
     });
   });
 

@@ -8,6 +8,7 @@ import {
   type BackupSource,
   type BackupSourceProvider,
   type Consistency,
+  type Options,
   type ResolvedSource,
 } from '../../contract/index.js';
 import { concurrently } from '../../common/concurrently.js';
@@ -36,6 +37,11 @@ import { viewFor } from './operation-view.js';
 
 interface BackupOptions extends CommonOptions, ProviderOptions {
   readonly level?: BackupLevel | 'auto';
+  readonly format?: string;
+  readonly maxChain?: number;
+  readonly onFullFallback?: string;
+  readonly disk?: readonly string[];
+  readonly excludeDisk?: readonly string[];
   readonly consistency?: Consistency;
   readonly exclude?: readonly string[];
   readonly concurrency: number;
@@ -50,7 +56,17 @@ type RequestParts = Pick<BackupRequest, 'level' | 'options'> & { readonly signal
 export const backupCommand: CommandModule = {
   define: (command) => {
     command.argument('<source...>', 'what to save: paths of "xen-backup browse", names, or patterns');
-    command.addOption(new Option('--level <level>', 'how much to save (default: full)').choices(LEVELS));
+    command.addOption(new Option('--level <level>', 'how much to save (default: auto)').choices(LEVELS));
+    command.addOption(new Option('--format <form>', 'form of what is stored; -o format=...').choices(['xva', 'disks']));
+    command.option('--max-chain <n>', 'most savesets in a chain before the next full; -o maxChain=...', wholeNumber(1));
+    command.addOption(
+      new Option(
+        '--on-full-fallback <what>',
+        'when a disk has to be saved in full after all; -o onFullFallback=...',
+      ).choices(['allow', 'warn', 'fail']),
+    );
+    command.option('--disk <disk>', 'only this disk, by position, name or id (may repeat)', collect);
+    command.option('--exclude-disk <disk>', 'leave this disk out (may repeat)', collect);
     command.addOption(
       new Option('--consistency <kind>', "what the data's moment is worth; the same as -o consistency=...").choices(
         CONSISTENCIES,
@@ -73,6 +89,8 @@ Examples:
   xen-backup backup 'vm/*' --exclude 'vm/test-*' --exclude state:halted --concurrency 3
   xen-backup backup tag:nightly --dry-run
   xen-backup backup vm/db-1 --consistency offline -o shutdown=force
+  xen-backup backup vm/db-1 --format disks                 a chain: a full first, increments from then on
+  xen-backup backup vm/db-1 --level differential --exclude-disk scratch
   xen-backup backup vm/web-1 -a http=https`,
     );
   },
@@ -81,17 +99,16 @@ Examples:
     const options = command.opts<BackupOptions>();
     return OpenHost.use(context, options, async (host) => {
       const { signal } = context;
-      const { level, consistency } = options;
+      const provider = await host.provider();
+      const { consistency, level = provider.capabilities.levels.includes('auto') ? 'auto' : 'full' } = options;
       const request: RequestParts = {
-        options: {
-          ...providerOptions(host.client.backupOptions, options),
-          ...(consistency === undefined ? {} : { consistency }),
-        },
+        options: { ...providerOptions(host.client.backupOptions, options), ...namedOptions(options) },
         signal,
-        ...(level === undefined ? {} : { level }),
+        level,
       };
-      refuseUnoffered(await host.provider(), level, consistency);
-      const repository = options.dryRun === true ? undefined : await host.repository({ create: true });
+      refuseUnoffered(provider, level, consistency);
+      const isDryRun = options.dryRun === true;
+      const repository = isDryRun ? await host.existingRepository() : await host.repository({ create: true });
       const source = await host.openSource();
       const selection = await resolveSelection(source, names, options.exclude ?? [], signal);
       saySelection(context.output, selection);
@@ -100,12 +117,12 @@ Examples:
         selection.targets,
         options.concurrency,
         (target) =>
-          repository === undefined
-            ? estimateOne(context, source, target, request)
+          isDryRun || repository === undefined
+            ? estimateOne(context, { source, target, repository, request })
             : saveOne(context, host, { source, target, repository, request }, isAlone),
         () => signal.aborted,
       );
-      if (!signal.aborted) sayOutcome(context.output, selection, codes, repository !== undefined);
+      if (!signal.aborted) sayOutcome(context.output, selection, codes, !isDryRun);
       const hasTrouble = selection.skipped.some(({ isSkippedByTrouble = false }) => isSkippedByTrouble);
       return worstOf(hasTrouble ? [...codes, EXIT.warnings] : codes);
     });
@@ -153,6 +170,12 @@ async function saveOne(
   }
 }
 
+/** Options of the provider that have a name of their own here. */
+function namedOptions({ consistency, format, maxChain, onFullFallback, disk, excludeDisk }: BackupOptions): Options {
+  const all = { consistency, format, maxChain, onFullFallback, disks: disk, excludeDisks: excludeDisk };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
 /** What the provider cannot do is known as data, before anything is opened. */
 function refuseUnoffered(
   { displayName, capabilities }: BackupSourceProvider,
@@ -170,13 +193,17 @@ function refuseUnoffered(
 
 async function estimateOne(
   { output }: CliContext,
-  source: BackupSource,
-  target: ResolvedSource,
-  request: RequestParts,
+  {
+    source,
+    target,
+    repository,
+    request,
+  }: Omit<OneBackup, 'repository'> & { readonly repository: DirectoryRepository | undefined },
 ): Promise<ExitCode> {
   try {
     const savesetId = newSavesetId(target.displayName, systemClock.nowMs());
-    const estimate = await source.estimate({ source: target.path, savesetId, ...request });
+    const history = (await repository?.historyOf(target)) ?? [];
+    const estimate = await source.estimate({ source: target.path, savesetId, history, ...request });
     output.json({ type: 'estimate', estimate });
     sayEstimate(output, estimate);
     return EXIT.done;
@@ -222,8 +249,16 @@ function sayEstimate(output: CliOutput, { source, level, expectedBytes, expected
   const size = expectedIs === 'unknown' ? 'nobody can say how many bytes' : `${about}${formatBytes(expectedBytes)}`;
   output.line(`${withoutControls(source.displayName)} (${source.path}): ${level}, ${size}`);
   if (disks.length === 0) return;
-  const rows = disks.map((disk) => [`  ${disk.name}`, formatBytes(disk.sizeBytes), disk.level, disk.reason]);
-  output.table(['  DISK', 'SIZE', 'LEVEL', 'WHY'], rows, { right: [1] });
+  const isCostKnown = disks.some(({ expectedBytes: cost }) => cost !== undefined);
+  const rows = disks.map(({ name, sizeBytes, level: ofDisk, reason, expectedBytes: cost }) => [
+    `  ${name}`,
+    formatBytes(sizeBytes),
+    ofDisk,
+    reason,
+    ...(isCostKnown ? [cost === undefined ? '' : formatBytes(cost)] : []),
+  ]);
+  const heads = ['  DISK', 'SIZE', 'LEVEL', 'WHY', ...(isCostKnown ? ['TO READ'] : [])];
+  output.table(heads, rows, { right: [1, 4] });
 }
 
 function summaryOf(output: CliOutput, { record, transferredBytes, elapsedMs }: BackupReport): string {

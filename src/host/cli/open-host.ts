@@ -66,6 +66,11 @@ export class OpenHost {
     return DirectoryRepository.open(this.repositoryPath, { create });
   }
 
+  /** For what only looks: undefined when nothing was ever stored there. */
+  async existingRepository(): Promise<DirectoryRepository | undefined> {
+    return (await readIdentity(this.repositoryPath)) === undefined ? undefined : await this.repository();
+  }
+
   /** All plugins of the configuration, active. */
   async catalog(): Promise<PluginCatalog> {
     if (this.#catalog !== undefined) return this.#catalog;

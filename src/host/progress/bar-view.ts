@@ -69,6 +69,8 @@ export class BarView implements ProgressView {
         this.#phase = 'done';
         break;
       case 'level-decided':
+        if (event.level === 'full') break;
+        this.log(`${event.disk}: ${event.level} (${event.reason}), ${formatBytes(event.expectedBytes)}`);
         break;
     }
   }

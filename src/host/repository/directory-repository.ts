@@ -9,12 +9,13 @@ import {
   isBackupError,
   type OpenedItem,
   parseSavesetRecord,
+  type ResolvedSource,
   type RestoreMedia,
   type SavesetRecord,
 } from '../../contract/index.js';
 import { systemCode, toHostError } from '../to-host-error.js';
 import { openNewFile, type OpenItemHandle } from './item-file.js';
-import { byAge, planPrune, type PrunePlan } from './prune-plan.js';
+import { byAge, type KeepRules, planPrune, type PrunePlan } from './prune-plan.js';
 import {
   createRepository,
   emptyTrash,
@@ -25,6 +26,7 @@ import {
   savesetFolder,
   savesetIds,
 } from './repository-layout.js';
+import { ancestorsOf, historyOf } from './saveset-chain.js';
 import { isAbandoned } from './saveset-lease.js';
 import { SavesetWriter } from './saveset-writer.js';
 import { toMediumError } from './to-medium-error.js';
@@ -140,10 +142,28 @@ export class DirectoryRepository {
     return found;
   }
 
-  /** What a restore reads. An item that is missing or of another size than recorded is DATA_DAMAGED at once. */
+  /** The savesets of a source that its next backup may build on, oldest first. */
+  async historyOf(target: ResolvedSource): Promise<readonly SavesetRecord[]> {
+    return historyOf((await this.list()).records, target);
+  }
+
+  /**
+   * What a restore reads. An item that is missing or of another size than recorded is DATA_DAMAGED at once.
+   * @throws {BackupError} as `read`; CHAIN_BROKEN when something that it builds on is missing.
+   */
   async openMedia(savesetId: string): Promise<RestoreMedia> {
     const record = await this.read(savesetId);
-    return { record, openItem: (name, signal) => this.#openItem(record, name, signal) };
+    const ancestors = await this.#ancestorsOf(record);
+    const members = new Map([record, ...ancestors].map((member) => [member.savesetId, member]));
+    return {
+      record,
+      ancestors,
+      openItem: (name, signal, memberId = savesetId) => {
+        const member = members.get(memberId);
+        if (member === undefined) throw notFound(memberId);
+        return this.#openItem(member, name, signal);
+      },
+    };
   }
 
   /** Reads every item again; one verdict each, in the record's order. */
@@ -174,9 +194,9 @@ export class DirectoryRepository {
     await this.#remove(savesetId);
   }
 
-  /** Keeps the newest savesets of each source; damaged ones are never touched. With `dryRun` only says what it would do. */
-  async prune(keepLast: number, { dryRun = false } = {}): Promise<PrunePlan> {
-    const plan = planPrune((await this.list()).records, keepLast);
+  /** Keeps what the rules say of each source; damaged ones are never touched. With `dryRun` only says what it would do. */
+  async prune(rules: KeepRules, { dryRun = false } = {}): Promise<PrunePlan> {
+    const plan = planPrune((await this.list()).records, rules);
     // Newest first: an increment goes before what it builds on, so that a crash leaves no orphan.
     for (const { savesetId } of dryRun ? [] : plan.remove.toReversed()) await this.#remove(savesetId);
     return plan;
@@ -192,6 +212,12 @@ export class DirectoryRepository {
       swept.push(savesetId);
     }
     return swept;
+  }
+
+  async #ancestorsOf(record: SavesetRecord): Promise<readonly SavesetRecord[]> {
+    if (record.parentSavesetId === undefined) return [];
+    const { records } = await this.list();
+    return ancestorsOf(record, new Map(records.map((one) => [one.savesetId, one])));
   }
 
   async #isDeadRemnant(savesetId: string): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { access, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Writable } from 'node:stream';
 import {
@@ -49,12 +49,13 @@ export class SavesetWriter {
 
   /**
    * Makes the saveset exist. The items are on the disk already; the record is written last.
-   * @throws {BackupError} SAVESET_INVALID when the record is not about exactly the items that were written;
+   * @throws {BackupError} SAVESET_INVALID when the record is not about exactly the items that were written; CHAIN_BROKEN;
    *   MEDIUM_FULL, MEDIUM_FAILED.
    */
   async commit(given: SavesetRecord): Promise<void> {
     const record = parseSavesetRecord(given);
     this.#mustFit(record);
+    await this.#mustHaveParent(record);
     try {
       await writeDurably(join(this.folder, RECORD_FILE), `${JSON.stringify(record, undefined, 2)}\n`);
       this.releaseLease();
@@ -63,6 +64,21 @@ export class SavesetWriter {
     } catch (error) {
       throw toMediumError(error, this.folder);
     }
+  }
+
+  /** Somebody may have removed it while this one was made. */
+  async #mustHaveParent({ parentSavesetId: parent }: SavesetRecord): Promise<void> {
+    if (parent === undefined) return;
+    const found = await access(join(dirname(this.folder), parent, RECORD_FILE)).then(
+      () => true,
+      () => false,
+    );
+    if (found) return;
+    throw new BackupError('CHAIN_BROKEN', `${this.savesetId} builds on ${parent}, which has gone meanwhile.`, {
+      hint: 'Back it up again: without what it built on, it becomes a full.',
+      isRetriable: true,
+      context: { savesetId: this.savesetId, member: parent },
+    });
   }
 
   /** Removes everything that was written. */
