@@ -61,6 +61,47 @@ const keptFieldsSchema = z.strictObject({
   shutdown_delay: z.number(),
 });
 
+const chainDiskSchema = z.strictObject({
+  /** `position` and `uuid` of the disk in `disks`. */
+  position: z.string().max(64),
+  uuid: text,
+  /** The item with its data: the name of a VHD. */
+  item: text,
+  /** Unique id in the footer of that VHD. */
+  vhdId: text,
+  /** What its VHD builds on; absent for a full. */
+  parent: z.strictObject({ savesetId: text, item: text, vhdId: text }).exactOptional(),
+  /** UUID of the VDI that is this moment of the disk in the pool: what a next increment builds on. Absent: none was kept. */
+  baseId: text.exactOptional(),
+  /** What is kept of it: the bitmap of changes, or the whole snapshot. */
+  baseKind: z.enum(['metadata', 'snapshot']).exactOptional(),
+  /** True when this run has switched changed-block tracking on. */
+  startedTracking: z.boolean(),
+  /** How its data was read. */
+  readBy: z.enum(['export', 'nbd', 'difference']),
+});
+
+/** How the savesets of a chain hang together: only in savesets of the form `disks`. */
+const chainSchema = z.strictObject({
+  /** What it builds on, the full first, the parent last; empty for a full. */
+  ancestors: z.array(text).max(4096),
+  /** Savesets whose bases in the pool nobody needs once this one is stored. */
+  supersedes: z.array(text).max(4096),
+  /** The item with the machine's metadata (`ova.xml` in a tar). */
+  metadataItem: text,
+  disks: z.array(chainDiskSchema),
+});
+
+/** A disk of the machine that was left out. */
+const excludedDiskSchema = z.strictObject({
+  uuid: text,
+  name: text,
+  position: z.string().max(64),
+  sizeBytes: byteCount,
+  /** `request`: by the options of the backup. `name`: by a word in its name. */
+  by: z.enum(['request', 'name']),
+});
+
 /**
  * `details` of a saveset record that holds a machine: what a restore must know before it opens the archive.
  * Version 1. Sizes in bytes.
@@ -83,8 +124,15 @@ export const machineDetailsSchema = z.strictObject({
   configuration: configurationSchema.exactOptional(),
   /** True when the archive is of a snapshot that we made: its name, uuid and template flag are the snapshot's. */
   isOfSnapshot: z.boolean(),
+  /** Present: each disk is an item of its own, a VHD. Absent: one archive holds all. */
+  chain: chainSchema.exactOptional(),
+  /** Absent: none was left out. */
+  excludedDisks: z.array(excludedDiskSchema).exactOptional(),
   release: z.strictObject({ brand: text, version: text, build: text }),
 });
 
 export type MachineDetails = z.infer<typeof machineDetailsSchema>;
 export type MachineDetailsInterface = MachineDetails['interfaces'][number];
+export type MachineChain = z.infer<typeof chainSchema>;
+export type MachineChainDisk = z.infer<typeof chainDiskSchema>;
+export type ExcludedDisk = z.infer<typeof excludedDiskSchema>;

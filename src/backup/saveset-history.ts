@@ -1,0 +1,80 @@
+import { type SavesetRecord } from '../contract/index.js';
+import { type MachineChain, machineDetailsSchema } from '../format/machine-details.js';
+import { PROVIDER_ID } from '../session/source-identity.js';
+
+/** How a machine is stored: as one archive, or as one VHD a disk. */
+export type StoredForm = 'xva' | 'disks';
+
+/** A stored saveset of the form `disks`, with what its details say of its chain. */
+export interface ChainMember {
+  readonly record: SavesetRecord;
+  readonly chain: MachineChain;
+}
+
+/** What a machine's backup builds on. */
+export interface BackupSubject {
+  /** Source as records name it, and the pool that it is in now. */
+  readonly kind: string;
+  readonly id: string;
+  readonly originId: string;
+}
+
+/** The savesets of a machine that were stored before, as far as a new one can make use of them. Pure. */
+export interface SavesetHistory {
+  /** Form of the newest saveset; undefined without one. */
+  readonly newestForm: StoredForm | undefined;
+  /** There is something of the form `disks` in it that is no copy. */
+  readonly hasChain: boolean;
+  /** Members that a next saveset may build on: those of whole chains, no copies, oldest first. */
+  readonly members: readonly ChainMember[];
+  /** Ids of all savesets in it, whatever their form. */
+  readonly ids: ReadonlySet<string>;
+}
+
+/** Reads what a host hands over. Records of other sources, pools and providers are left out. */
+export function readHistory(records: readonly SavesetRecord[], subject: BackupSubject): SavesetHistory {
+  const own = records
+    .filter(
+      ({ providerId, source }) =>
+        providerId === PROVIDER_ID &&
+        source.kind === subject.kind &&
+        source.id === subject.id &&
+        source.originId === subject.originId,
+    )
+    .sort((left, right) => (left.createdAt < right.createdAt ? -1 : Number(left.createdAt > right.createdAt)));
+  const byId = new Map<string, ChainMember>();
+  for (const record of own) {
+    const chain = chainOf(record);
+    if (chain !== undefined) byId.set(record.savesetId, { record, chain });
+  }
+  const newest = own.at(-1);
+  return {
+    newestForm: newest === undefined ? undefined : byId.has(newest.savesetId) ? 'disks' : 'xva',
+    hasChain: [...byId.values()].some(({ record }) => record.level !== 'copy'),
+    members: [...byId.values()].filter(({ record, chain }) => record.level !== 'copy' && isWhole(record, chain, byId)),
+    ids: new Set(own.map(({ savesetId }) => savesetId)),
+  };
+}
+
+/** How a saveset's disks hang together; undefined for one archive and for a record of another kind. */
+export function chainOf({ details, source }: SavesetRecord): MachineChain | undefined {
+  if (source.kind !== 'vm' && source.kind !== 'template') return undefined;
+  const parsed = machineDetailsSchema.safeParse(details);
+  return parsed.success ? parsed.data.chain : undefined;
+}
+
+/** The full that a member's chain begins with; the member itself when it is one. */
+export function rootOf(member: ChainMember, { members }: SavesetHistory): ChainMember | undefined {
+  const [rootId = member.record.savesetId] = member.chain.ancestors;
+  return members.find(({ record }) => record.savesetId === rootId);
+}
+
+/** True when every saveset that it builds on is there, and hangs together as it says. */
+function isWhole(record: SavesetRecord, chain: MachineChain, byId: ReadonlyMap<string, ChainMember>): boolean {
+  const { ancestors } = chain;
+  if (ancestors.at(-1) !== record.parentSavesetId) return false;
+  return ancestors.every((id, index) => {
+    const ancestor = byId.get(id);
+    return ancestor !== undefined && ancestor.record.parentSavesetId === ancestors[index - 1];
+  });
+}
