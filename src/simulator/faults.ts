@@ -7,6 +7,8 @@ export interface FaultMatch {
   /** A transfer, such as `/export`. */
   readonly path?: string;
   readonly method?: string;
+  /** A connection to a host's NBD server, or a read over one. */
+  readonly nbd?: 'connection' | 'read';
 }
 
 export type FaultAction =
@@ -23,7 +25,15 @@ export type FaultAction =
   /** After so many bytes an error page follows inside the body, and the task fails. */
   | { readonly bodyError: readonly [code: string, ...params: string[]]; readonly atByte: number }
   /** The transfer or the call is answered with this HTTP status and nothing else. */
-  | { readonly httpStatus: number };
+  | { readonly httpStatus: number }
+  /** An NBD connection is closed without a greeting. */
+  | { readonly refuse: true }
+  /** An NBD connection is secured with a certificate that is not the host's. */
+  | { readonly wrongCertificate: true }
+  /** So much longer than it takes anyway: an NBD read, or each one of a connection. */
+  | { readonly delayMs: number }
+  /** No faster than this: the data of an NBD read, or of each one of a connection. */
+  | { readonly bytesPerSecond: number };
 
 /** Something that goes wrong, as data. */
 export interface Fault {
@@ -60,6 +70,11 @@ export class FaultPlan {
       (match) =>
         match.path === bare && (match.method === undefined || match.method === method) && match.call === undefined,
     );
+  }
+
+  /** The actions for a new NBD connection, or for a read over one; counts it. */
+  forNbd(what: 'connection' | 'read'): readonly FaultAction[] {
+    return this.#hit((match) => match.nbd === what);
   }
 
   #hit(matches: (match: FaultMatch) => boolean): readonly FaultAction[] {

@@ -11,6 +11,7 @@ import { type Fault } from './faults.js';
 import { serveConnection, type ServerParts } from './http/connection.js';
 import { type Route } from './http/handler.js';
 import { listenEverywhere } from './http/listeners.js';
+import { NbdServer } from './nbd/nbd-server.js';
 import { ROUTES } from './http/route-table.js';
 import { type DatabaseRestore, type GuestBehaviour, type HostRestore } from './pool-conditions.js';
 import { type PoolDefinition } from './pool-definition.js';
@@ -28,6 +29,8 @@ export interface SimulatedPoolOptions {
   readonly port?: number;
   /** The plain http port; 0 or absent: any free one. */
   readonly httpPort?: number;
+  /** The port for disks over NBD, 10809 with a real pool; 0 or absent: any free one, as VDI.get_nbd_info tells. */
+  readonly nbdPort?: number;
   readonly username?: string;
   readonly password?: string;
   /** `8.3` when neither this nor the file says otherwise; see RELEASE_NAMES. */
@@ -139,25 +142,29 @@ async function serve(
     routes: [...(options.routes ?? []), ...ROUTES],
     signal: pool.closing.signal,
   };
+  const nbd = new NbdServer(pool);
   const open = new Set<Promise<void>>();
   const endpoints = places.flatMap(({ address, others, certificate }, index) =>
     [address, ...others].map((one) => ({ address: one, host: hostRefs[index] ?? '', ...certificate })),
   );
-  const listen = (port: number, isTls: boolean): Promise<number> =>
+  const listen = (port: number, protocol: 'http' | 'https' | 'nbd'): Promise<number> =>
     listenEverywhere(
       {
         endpoints,
         port,
-        isTls,
+        isTls: protocol === 'https',
         onConnection: (index, isSecure, socket) => {
-          const host = endpoints[index]?.host ?? '';
-          if (isShut(pool, host, isSecure)) {
+          const endpoint = endpoints[index];
+          if (endpoint === undefined || isShut(pool, endpoint.host, protocol)) {
             socket.destroy();
             return;
           }
+          const { host } = endpoint;
           const ofHost = pool.connections.get(host) ?? new Set();
           pool.connections.set(host, ofHost.add(socket));
-          const served = serveConnection(parts, host, isSecure, socket).finally(() => {
+          const answering =
+            protocol === 'nbd' ? nbd.serve(endpoint, socket) : serveConnection(parts, host, isSecure, socket);
+          const served = answering.finally(() => {
             open.delete(served);
             ofHost.delete(socket);
           });
@@ -168,8 +175,9 @@ async function serve(
     );
   let httpPort = 0;
   try {
-    pool.httpsPort = await listen(options.port ?? 0, true);
-    httpPort = await listen(options.httpPort ?? 0, false);
+    pool.httpsPort = await listen(options.port ?? 0, 'https');
+    httpPort = await listen(options.httpPort ?? 0, 'http');
+    pool.nbdPort = await listen(options.nbdPort ?? 0, 'nbd');
   } catch (error) {
     await cleanup.run();
     throw error;
@@ -234,7 +242,7 @@ async function serve(
 }
 
 /** The host boots, or has shut its port for plain http. */
-function isShut(pool: SimulatedPool, host: string, isSecure: boolean): boolean {
+function isShut(pool: SimulatedPool, host: string, protocol: string): boolean {
   if (pool.restartingHosts.has(host)) return true;
-  return !isSecure && flagOf(pool.store.find('host', host) ?? {}, 'https_only');
+  return protocol === 'http' && flagOf(pool.store.find('host', host) ?? {}, 'https_only');
 }

@@ -55,6 +55,8 @@ export class SimulatedPool {
   /** Hosts that boot just now, by reference: whoever connects to them is cut off. */
   readonly restartingHosts = new Set<string>();
   /** Open connections of clients, by host reference. */
+  /** The port at which every host serves disks over NBD. */
+  nbdPort = 10_809;
   readonly connections = new Map<string, Set<{ destroy(): unknown }>>();
   /** Aborts when the pool closes. */
   readonly closing = new AbortController();

@@ -14,6 +14,10 @@ export interface PoolTimings {
   restoreFuseMs: number;
   /** How long a host that restarts answers nobody. */
   restartMs: number;
+  /** How long the control domain keeps a disk after an NBD connection ended. */
+  nbdDetachMs: number;
+  /** How long an answer over NBD is on its way: the distance between client and host. */
+  nbdLatencyMs: number;
 }
 
 export function defaultTimings(): PoolTimings {
@@ -25,5 +29,7 @@ export function defaultTimings(): PoolTimings {
     coalesceDelayMs: 30_000,
     restoreFuseMs: 30_000,
     restartMs: 60_000,
+    nbdDetachMs: 200,
+    nbdLatencyMs: 0,
   };
 }

@@ -4,6 +4,7 @@ import { changedBlockMethods } from './changed-blocks.js';
 import { checkpointMethods } from './checkpoint-vm.js';
 import { destroyVmMethods } from './destroy-vm.js';
 import { sessionMethods, taskMethods } from './session-methods.js';
+import { nbdMethods } from './nbd-methods.js';
 import { poolMethods } from './pool-methods.js';
 import { snapshotMethods } from './snapshot-vm.js';
 import { vbdMethods } from './vbd-methods.js';
@@ -28,5 +29,6 @@ export const METHODS: MethodTable = {
   ...vifMethods,
   ...vdiMethods,
   ...changedBlockMethods,
+  ...nbdMethods,
   ...poolMethods,
 };

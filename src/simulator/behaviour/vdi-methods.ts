@@ -78,10 +78,6 @@ export const vdiMethods: MethodTable = {
     pool.store.patch('VDI', args.text(0), { on_boot: args.text(1), sm_config: { on_boot: args.text(1) } });
     return undefined;
   },
-  'VDI.get_nbd_info': ({ pool }, args) => {
-    assertHasData(pool, args.text(0));
-    return [];
-  },
 };
 
 /** A full copy into an SR, or over a disk that is there already and as large. */

@@ -1,3 +1,4 @@
+import { freeDiskDevices } from '../behaviour/devices.js';
 import { destroyVbd } from '../behaviour/disks.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, NULL_REF, textOf } from '../wire/wire-value.js';
@@ -14,15 +15,25 @@ export function holdDisks(pool: SimulatedPool, host: string, vdis: readonly stri
     pool.store.create('VBD', {
       VM: controlDomain ?? NULL_REF,
       VDI: vdi,
-      userdevice: 'autodetect',
+      device: deviceOf(pool, vdi),
+      userdevice: controlDomain === undefined ? 'autodetect' : (freeDiskDevices(pool, controlDomain)[0] ?? ''),
       mode,
       type: 'Disk',
+      unpluggable: true,
       currently_attached: true,
+      metrics: pool.store.create('VBD_metrics'),
     }),
   );
   return () => {
     for (const vbd of vbds) if (pool.store.has('VBD', vbd)) destroyVbd(pool, vbd);
   };
+}
+
+/** Where a control domain has a disk, below its `/dev`. */
+function deviceOf(pool: SimulatedPool, vdi: string): string {
+  const record = pool.store.get('VDI', vdi);
+  const sr = pool.store.find('SR', textOf(record, 'SR')) ?? {};
+  return `sm/backend/${textOf(sr, 'uuid')}/${textOf(record, 'uuid')}`;
 }
 
 /** Calls `detach` after `delayMs`, at once when that is 0. Does not wait for it. */
