@@ -25,8 +25,9 @@ export async function startTls(socket: Socket, endpoint: NbdEndpoint): Promise<T
   try {
     await new Promise<void>((resolve, reject) => {
       secure.once('secureConnect', resolve);
-      secure.once('error', (error) => {
-        reject(toTransportError(error, address));
+      secure.once('error', (error: Error) => {
+        const known = toTransportError(error, address);
+        reject(known instanceof Error ? known : error);
       });
       secure.once('close', () => {
         reject(new TransportError('unreachable', `${address} closed the connection instead of TLS.`, { address }));

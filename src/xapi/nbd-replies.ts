@@ -38,8 +38,10 @@ export class NbdReplies {
   /** @throws {TransportError} `protocol` when this answers nothing that was asked for. Nothing after that is readable. */
   push(chunk: Buffer): void {
     let at = 0;
-    while (at < chunk.length)
-      at = this.#current === undefined ? this.#takeHeader(chunk, at) : this.#takeData(chunk, at);
+    while (at < chunk.length) {
+      const current = this.#current;
+      at += current === undefined ? this.#takeHeader(chunk, at) : this.#takeData(current, chunk, at);
+    }
   }
 
   /** Ends every request that waits. */
