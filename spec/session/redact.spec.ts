@@ -1,4 +1,6 @@
+import { inspect } from 'node:util';
 import { expect } from 'chai';
+import { BackupError } from '../../src/contract/index.js';
 import { redactingLogger, Redactor } from '../../src/session/redact.js';
 import { Credentials } from '../../src/session/credentials.js';
 import { RecordingLogger } from '../support/recording-logger.js';
@@ -44,6 +46,41 @@ describe('Redactor', () => {
     });
     expect(fields.error).to.deep.equal({ name: 'Error', message: 'bad <hidden>', code: 'E' });
     expect(fields.plainError).to.deep.equal({ name: 'Error', message: '<hidden>' });
+  });
+
+  describe('error', () => {
+    const failed = (text: string, cause?: unknown): BackupError =>
+      new BackupError('SOURCE_FAILED', `It said ${text}.`, {
+        hint: `Look for ${text}.`,
+        isRetriable: true,
+        context: { xapiParams: ['a', text], xapiCode: 'INTERNAL_ERROR' },
+        cause,
+      });
+
+    it('leaves an error without a secret as it is', () => {
+      const error = failed('nothing', new TypeError('inner'));
+      expect(redactor.error(error)).to.equal(error);
+    });
+
+    it('tells an error with a secret again, without it: message, hint, context and every cause', () => {
+      const cause = new TypeError(`outer ${SESSION}`, { cause: new TypeError('inner hunter22') });
+      const clean = redactor.error(failed(SESSION, cause));
+      expect(inspect(clean, { depth: 10 }))
+        .to.not.contain(SESSION)
+        .and.not.contain('hunter22');
+      expect(clean.toJSON()).to.deep.equal({
+        code: 'SOURCE_FAILED',
+        message: 'It said <hidden>.',
+        hint: 'Look for <hidden>.',
+        isRetriable: true,
+        context: { xapiParams: ['a', '<hidden>'], xapiCode: 'INTERNAL_ERROR' },
+      });
+    });
+
+    it('looks into causes even when the error itself is clean', () => {
+      const clean = redactor.error(failed('nothing', new TypeError(SESSION)));
+      expect(inspect(clean)).to.contain('TypeError').and.not.contain(SESSION);
+    });
   });
 
   describe('redactingLogger', () => {

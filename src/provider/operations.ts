@@ -13,9 +13,12 @@ export class Operations {
   readonly #running = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
   readonly #nowMs: () => number;
+  readonly #redact: (error: BackupError) => BackupError;
 
-  constructor(nowMs: () => number) {
+  /** @param redact takes secrets out of an error that leaves. */
+  constructor(nowMs: () => number, redact: (error: BackupError) => BackupError = (error) => error) {
     this.#nowMs = nowMs;
+    this.#redact = redact;
   }
 
   /**
@@ -78,7 +81,7 @@ export class Operations {
     } catch (error) {
       throw all.aborted && !isFinding(error)
         ? cancelled(all.reason)
-        : toBackupError(error, fallback === undefined ? {} : { fallback });
+        : this.#redact(toBackupError(error, fallback === undefined ? {} : { fallback }));
     } finally {
       this.#running.delete(running);
     }

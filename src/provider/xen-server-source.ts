@@ -28,7 +28,7 @@ import { KindRestoreHandler } from '../restore/restore-handler.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { assertOutsidePool } from '../session/data-mover.js';
 import { PoolConnection } from '../session/pool-connection.js';
-import { RedactedLogger } from '../session/redact.js';
+import { RedactedLogger, Redactor } from '../session/redact.js';
 import { PROVIDER_ID, SourceIdentity } from '../session/source-identity.js';
 import { Operations } from './operations.js';
 import { PoolCheck } from './pool-check.js';
@@ -62,8 +62,12 @@ export class XenServerSource implements BackupSource {
     @inject(SourceIdentity) private readonly identity: SourceIdentity,
     @inject(Clock) private readonly clock: Clock,
     @inject(RedactedLogger) logger: HostLogger,
+    @inject(Redactor) redactor: Redactor,
   ) {
-    this.#operations = new Operations(() => clock.nowMs());
+    this.#operations = new Operations(
+      () => clock.nowMs(),
+      (error) => redactor.error(error),
+    );
     this.#logger = logger.child({ part: 'source' });
     this.browser = {
       list: (path, query = {}) =>

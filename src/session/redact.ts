@@ -1,4 +1,6 @@
+import { inspect } from 'node:util';
 import { type ServiceIdentifier } from 'inversify';
+import { BackupError } from '../contract/backup-error.js';
 import { type HostLogger } from '../contract/host-services.js';
 
 const HIDDEN = '<hidden>';
@@ -29,6 +31,19 @@ export class Redactor {
     return Object.fromEntries(
       Object.entries(fields).map(([key, value]) => [key, SECRET_KEYS.test(key) ? HIDDEN : this.#value(value, 0)]),
     );
+  }
+
+  /** An error that may leave the plugin: itself when it holds no secret, else told again without. */
+  error(error: BackupError): BackupError {
+    const told = inspect(error, { depth: MAX_DEPTH, maxStringLength: null, maxArrayLength: null });
+    if (this.text(told) === told) return error;
+    const { code, message, hint, isRetriable, context, cause } = error;
+    return new BackupError(code, this.text(message), {
+      isRetriable,
+      context: this.fields(context) as BackupError['context'],
+      cause: this.#value(cause, 0),
+      ...(hint === undefined ? {} : { hint: this.text(hint) }),
+    });
   }
 
   #value(value: unknown, depth: number): unknown {
