@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { packageRoot } from '../src/common/package-root.js';
 import { parseBackupOptions } from '../src/backup/backup-options.js';
 import { BACKUP_ERROR_CODES, type BackupError } from '../src/contract/index.js';
+import { LEVEL_REASONS } from '../src/format/level-reason.js';
 import { xenConfigJsonSchema } from '../src/plugin/xen-config.js';
 import { XAPI_ERRORS } from '../src/provider/error-table.js';
 
@@ -27,6 +28,7 @@ function warningCodes(): ReadonlySet<string> {
       )
     : Object.keys(errors);
   const others = new Set<string>([...BACKUP_ERROR_CODES, ...Object.keys(XAPI_ERRORS), ...poolCodes, 'ABORT_ERR']);
+  for (const reason of LEVEL_REASONS) others.add(reason);
   const found = new Set<string>();
   for (const folder of WARNING_FOLDERS) {
     for (const path of readdirSync(join(packageRoot(), 'src', folder), { recursive: true, encoding: 'utf8' })) {
@@ -90,6 +92,10 @@ describe('documentation', () => {
     const known = /options (.+)\.$/.exec(refused.hint ?? '')?.[1]?.split(', ') ?? [];
     expect(known.length).to.be.greaterThan(5);
     expect(firstColumn(read('docs', 'options.md'), '## Backup options')).to.have.members(known);
+  });
+
+  it('has one row for every reason of a level, and no other', () => {
+    expect(firstColumn(read('docs', 'options.md'), '## Levels')).to.have.members([...LEVEL_REASONS]);
   });
 
   it('has one row for every warning code that the code raises, and no other', () => {

@@ -38,7 +38,11 @@ export function chooseDisks(machine: Machine, { only, except }: DiskChoice): Cho
     excluded.push({ uuid, name, position: disk.record.userdevice, sizeBytes, by });
   }
   if (left.length === 0) return { machine, left, excluded };
-  return { machine: { ...machine, devices: machine.devices.filter((device) => !isOneOf(left, device)) }, left, excluded };
+  return {
+    machine: { ...machine, devices: machine.devices.filter((device) => !isOneOf(left, device)) },
+    left,
+    excluded,
+  };
 }
 
 function whyLeft(

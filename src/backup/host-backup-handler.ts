@@ -16,7 +16,7 @@ import { ConnectionSettings } from '../session/connection-settings.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { type HostRecord } from '../xapi/xapi-records.js';
 import { type BackupHandler, type BackupProgressEvent } from './backup-handler.js';
-import { parseBackupOptions } from './backup-options.js';
+import { parseFullOnly } from './backup-options.js';
 import { type ItemBackup, ItemBackupRunner } from './item-backup-runner.js';
 import { hostFacts, isLive, loadPoolFacts, type PoolFacts, releaseOf } from './pool-facts.js';
 import { hostRunbook } from './runbook.js';
@@ -65,7 +65,7 @@ export class HostBackupHandler implements BackupHandler {
 
   /** The archive is made while it is sent. */
   estimate(source: ResolvedSource, request: BackupRequest): Promise<BackupEstimate> {
-    parseBackupOptions(request);
+    parseFullOnly(request);
     return Promise.resolve({ source, level: 'full', expectedBytes: 0, expectedIs: 'unknown', disks: [] });
   }
 

@@ -15,7 +15,7 @@ import { RedactedLogger } from '../session/redact.js';
 import { PROVIDER_ID, SourceIdentity } from '../session/source-identity.js';
 import { ProgressMeter } from '../transfer/progress-meter.js';
 import { type BackupProgressEvent } from './backup-handler.js';
-import { parseBackupOptions } from './backup-options.js';
+import { parseFullOnly } from './backup-options.js';
 import { type ExportTools, ItemExporter, type ItemLabel, type ItemOrder } from './item-exporter.js';
 import { loadPoolFacts, type PoolFacts, poolName } from './pool-facts.js';
 import { PoolConnection } from '../session/pool-connection.js';
@@ -83,7 +83,7 @@ export class ItemBackupRunner {
     const tools: ExportTools = { sink, meter, cleanup, signal };
     try {
       enter('check');
-      const { forceHttps } = parseBackupOptions(request);
+      const { forceHttps } = parseFullOnly(request);
       const facts = await loadPoolFacts(this.pool, signal);
       await check(facts);
       enter('transfer');

@@ -2,7 +2,13 @@ import { Readable } from 'node:stream';
 import { inject, injectable } from 'inversify';
 import { Clock } from '../common/clock.js';
 import { type CleanupStack } from '../common/cleanup-stack.js';
-import { type BackupSink, isBackupError, type SavesetItem } from '../contract/index.js';
+import {
+  BackupError,
+  type BackupSink,
+  type ByteExpectation,
+  isBackupError,
+  type SavesetItem,
+} from '../contract/index.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
 import { CheckedStream, type FlowCheck } from '../transfer/checked-stream.js';
@@ -29,6 +35,21 @@ export interface ItemOrder extends ItemLabel {
   readonly member?: string;
   readonly check: FlowCheck;
   readonly forceHttps: boolean;
+  /** How much is expected to come; absent: nobody knows. */
+  readonly expected?: ExpectedBytes;
+  /** Changes the data after the check and before the medium. */
+  readonly rewrite?: (data: Readable) => Readable;
+}
+
+export interface ExpectedBytes {
+  readonly expectedBytes: number | undefined;
+  readonly expectedIs: ByteExpectation;
+}
+
+/** Data that we make ourselves. */
+export interface OwnItem extends ItemLabel {
+  readonly title: string;
+  readonly expected: ExpectedBytes;
 }
 
 /** What an export works with. */
@@ -39,7 +60,7 @@ export interface ExportTools {
   readonly signal: AbortSignal;
 }
 
-const UNKNOWN = { expectedBytes: undefined, expectedIs: 'unknown' } as const;
+const UNKNOWN: ExpectedBytes = { expectedBytes: undefined, expectedIs: 'unknown' };
 
 /** Brings what a handler of the pool gives out to the medium, checked while it flows. */
 @injectable()
@@ -71,7 +92,8 @@ export class ItemExporter {
       const source = answer instanceof Readable ? answer : new Readable().wrap(answer);
       cleanup.add(`data of ${order.name}`, () => source.destroy());
       const checked = checkedBy(source, order.check);
-      return await this.#store(order, checked, tools, () => task.verdict);
+      const { rewrite = (data: Readable): Readable => data, expected = UNKNOWN } = order;
+      return await this.#store({ ...order, expected }, rewrite(checked), tools, () => task.verdict);
     } catch (error) {
       if (signal.aborted || !isAboutData(error)) throw error;
       throw (await this.#reasonOf(task)) ?? error;
@@ -80,18 +102,28 @@ export class ItemExporter {
 
   /** A text of our own as an item. */
   async write(label: ItemLabel, text: string, tools: ExportTools): Promise<SavesetItem> {
-    return await this.#store({ ...label, title: label.name }, Readable.from([Buffer.from(text)]), tools);
+    const item = { ...label, title: label.name, expected: UNKNOWN };
+    return await this.#store(item, Readable.from([Buffer.from(text)]), tools);
+  }
+
+  /** Data of our own making as an item; what it fails with is what this rejects with. */
+  async store(item: OwnItem, source: Readable, tools: ExportTools): Promise<SavesetItem> {
+    tools.cleanup.add(`data of ${item.name}`, () => source.destroy());
+    return await this.#store(item, source, tools, undefined, (cause) =>
+      cause instanceof Error ? cause : new BackupError('TRANSFER_INTERRUPTED', `${item.name} broke off.`, { cause }),
+    );
   }
 
   async #store(
-    { name, kind, mediaType, title }: ItemLabel & { readonly title: string },
+    { name, kind, mediaType, title, expected }: OwnItem,
     source: Readable,
     { sink, meter, cleanup, signal }: ExportTools,
     verdict?: () => Promise<unknown>,
+    toSourceError?: (cause: unknown) => Error,
   ): Promise<SavesetItem> {
-    const medium = await sink.openItem({ name, kind, mediaType, ...UNKNOWN }, signal);
+    const medium = await sink.openItem({ name, kind, mediaType, ...expected }, signal);
     const forget = cleanup.add(`item ${name}`, () => medium.destroy());
-    meter.start({ item: name, title, ...UNKNOWN });
+    meter.start({ item: name, title, ...expected });
     const result = await pump({
       source,
       sink: medium,
@@ -105,6 +137,7 @@ export class ItemExporter {
       beforeEnd: async () => {
         await verdict?.();
       },
+      ...(toSourceError === undefined ? {} : { toSourceError }),
     });
     forget();
     meter.complete(name, result);

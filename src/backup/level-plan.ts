@@ -119,16 +119,12 @@ export function withFull(plan: LevelPlan, position: string, reason: LevelReason)
     one.disk.position === position ? { disk: one.disk, level: 'full' as const, reason } : one,
   );
   const buildsOn = disks.some(({ parent }) => parent !== undefined);
-  return buildsOn
-    ? { ...plan, disks }
-    : { ...plan, disks, level: 'full', parent: undefined, ancestors: [] };
+  return buildsOn ? { ...plan, disks } : { ...plan, disks, level: 'full', parent: undefined, ancestors: [] };
 }
 
 /** Disks that are saved in full although less was wanted. A disk that is new has nothing that it could build on. */
 export function fallbacksOf({ disks }: Pick<LevelPlan, 'disks'>): readonly DiskLevel[] {
-  return disks.filter(
-    ({ level, reason }) => level === 'full' && reason !== 'POLICY' && reason !== 'DISK_NEW',
-  );
+  return disks.filter(({ level, reason }) => level === 'full' && reason !== 'POLICY' && reason !== 'DISK_NEW');
 }
 
 /** One sentence for each disk that falls back. */

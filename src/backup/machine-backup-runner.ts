@@ -1,5 +1,5 @@
 import { inject, injectable } from 'inversify';
-import { loadMachine, type Machine } from '../browser/machine.js';
+import { disksOf, loadMachine, type Machine } from '../browser/machine.js';
 import {
   machineKind,
   type MachineKind,
@@ -17,8 +17,8 @@ import {
   type BackupRequest,
   type BackupSink,
   type HostLogger,
+  type LevelDecided,
   type ResolvedSource,
-  type SavesetItem,
   type SavesetRecord,
 } from '../contract/index.js';
 import { ActiveRuns } from '../session/active-runs.js';
@@ -28,15 +28,13 @@ import { PROVIDER_ID, SourceIdentity } from '../session/source-identity.js';
 import { ProgressMeter } from '../transfer/progress-meter.js';
 import { type HostRecord, type PoolRecord, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
 import { type BackupProgressEvent } from './backup-handler.js';
-import { parseBackupOptions } from './backup-options.js';
-import {
-  ARCHIVE_ITEM,
-  estimateOf,
-  machineDetails,
-  type MachineBackupPlan,
-  planMachineBackup,
-} from './machine-backup-plan.js';
-import { MachineExporter } from './machine-export.js';
+import { type BackupOptions, parseBackupOptions } from './backup-options.js';
+import { BaseKeeper } from './base-keeper.js';
+import { chooseDisks, type ChosenMachine } from './disk-choice.js';
+import { type DiskLevel, fallbackSentence, fallbacksOf, refuseFallbacks } from './level-plan.js';
+import { LevelPlanner, type PlannedLevels } from './level-planner.js';
+import { estimateOf, machineDetails, type MachineBackupPlan, planMachineBackup } from './machine-backup-plan.js';
+import { MachineContentExporter, type SavedContent } from './machine-content-exporter.js';
 import { MachinePreparer } from './machine-preparer.js';
 
 /** One backup as it runs. */
@@ -59,15 +57,17 @@ interface Origin {
   readonly coordinator: HostRecord | undefined;
 }
 
-/** What has been brought to the medium, and what is known of where it came from. */
-interface Saved {
-  readonly item: SavesetItem;
-  readonly machine: Machine;
-  readonly plan: MachineBackupPlan;
+/** What has been looked at before anything is made in the pool. */
+interface Survey {
+  readonly options: BackupOptions;
+  /** Without the disks that are left out. */
+  readonly chosen: ChosenMachine;
   readonly origin: Origin;
+  readonly levels: PlannedLevels;
+  readonly plan: MachineBackupPlan;
 }
 
-/** The story of a full backup of a machine: resolve, check, bring to rest, transfer, verify, release. */
+/** The story of a machine's backup: resolve, check, bring to rest, transfer, verify, release. */
 @injectable()
 export class MachineBackupRunner {
   readonly #logger: HostLogger;
@@ -75,7 +75,9 @@ export class MachineBackupRunner {
   constructor(
     @inject(PoolConnection) private readonly pool: PoolConnection,
     @inject(MachinePreparer) private readonly preparer: MachinePreparer,
-    @inject(MachineExporter) private readonly exporter: MachineExporter,
+    @inject(LevelPlanner) private readonly planner: LevelPlanner,
+    @inject(BaseKeeper) private readonly bases: BaseKeeper,
+    @inject(MachineContentExporter) private readonly exporter: MachineContentExporter,
     @inject(ActiveRuns) private readonly runs: ActiveRuns,
     @inject(SourceIdentity) private readonly identity: SourceIdentity,
     @inject(Clock) private readonly clock: Clock,
@@ -108,9 +110,10 @@ export class MachineBackupRunner {
   }
 
   async estimate(source: ResolvedSource, request: BackupRequest): Promise<BackupEstimate> {
-    const { wish } = parseBackupOptions(request);
-    const machine = await this.#load(source, request.signal);
-    return estimateOf(source, planMachineBackup(machine, wish));
+    const signal = request.signal ?? new AbortController().signal;
+    const { chosen, levels, plan } = await this.#survey(source, request, signal);
+    const costs = await this.planner.costs(levels, disksOf(chosen.machine), request.history ?? [], signal);
+    return estimateOf(source, plan, levels.plan, costs);
   }
 
   async backup(
@@ -123,13 +126,14 @@ export class MachineBackupRunner {
     const run = this.#begin(source, request, emit, signal);
     const leave = this.runs.enter(request.savesetId);
     try {
-      const saved = await this.#transfer(run, sink);
+      const { saved, survey } = await this.#transfer(run, sink);
       run.enter('release');
       this.#report(run, await run.cleanup.run());
       return {
-        record: this.#record(run, saved),
+        record: this.#record(run, saved, survey),
         transferredBytes: run.meter.transferredBytes,
         elapsedMs: this.clock.nowMs() - run.startedAtMs,
+        dataTransport: saved.transport,
       };
     } catch (error) {
       this.#report(run, await run.cleanup.run());
@@ -166,15 +170,29 @@ export class MachineBackupRunner {
     };
   }
 
-  async #transfer(run: Run, sink: BackupSink): Promise<Saved> {
+  async #transfer(run: Run, sink: BackupSink): Promise<{ saved: SavedContent; survey: Survey }> {
     const { signal, request, source } = run;
     run.enter('check');
-    const options = parseBackupOptions(request);
-    const [machine, origin] = await Promise.all([this.#load(source, signal), this.#origin(signal)]);
-    const planned = planMachineBackup(machine, options.wish);
-    this.#announce(run, machine, planned);
+    const survey = await this.#survey(source, request, signal, async (machine) => {
+      const disks = new Set<string>(disksOf(machine).map(({ medium }) => medium.ref));
+      await this.bases.finish(machine.ref, disks, request.history ?? [], signal);
+    });
+    const { options, chosen, levels, plan: planned } = survey;
+    const { machine } = chosen;
+    const { name_label: machineName } = machine.record;
+    const onFallback = (fallback: DiskLevel): void => {
+      if (options.onFullFallback === 'fail') refuseFallbacks(machineName, [fallback]);
+      if (options.onFullFallback === 'warn') run.warn('FULL_FALLBACK', fallbackSentence(fallback));
+    };
+    const fallbacks = fallbacksOf(levels.plan);
+    if (options.onFullFallback === 'fail' && fallbacks.length > 0) refuseFallbacks(machineName, fallbacks);
+    fallbacks.forEach(onFallback);
+    this.#announce(run, survey);
+    const isChain = levels.plan.form === 'disks';
+    const startedTracking = isChain ? await this.planner.track(levels, signal) : new Set<string>();
+    const identity = { runId: request.savesetId, hostId: this.identity.hostId, startedAtMs: run.startedAtMs };
     const { ref, plan } = await this.preparer.prepare(machine, planned, options, {
-      identity: { runId: request.savesetId, hostId: this.identity.hostId, startedAtMs: run.startedAtMs },
+      identity,
       cleanup: run.cleanup,
       signal,
       warn: run.warn,
@@ -183,28 +201,54 @@ export class MachineBackupRunner {
       },
     });
     run.enter('transfer');
-    const order = {
-      machine: ref,
-      title: machine.record.name_label,
-      item: ARCHIVE_ITEM,
-      expectedBytes: plan.expectedBytes,
-      disks: plan.disks,
-      forceHttps: options.forceHttps,
-      withMemory: plan.withMemory,
-      onVerify: () => {
-        run.enter('verify');
-      },
+    const onVerify = (): void => {
+      run.enter('verify');
     };
-    const item = await this.exporter.export(order, sink, run.meter, run.cleanup, signal);
-    return { item, machine, plan, origin };
+    const tools = { sink, meter: run.meter, cleanup: run.cleanup, signal };
+    const order = { ref, plan, options, levels, machineName, run: identity, startedTracking, onVerify, onFallback };
+    const onDecided = (event: Omit<LevelDecided, 'atMs'>): void => {
+      run.emit({ ...event, atMs: this.clock.nowMs() });
+    };
+    return { saved: await this.exporter.export({ ...order, onDecided }, tools), survey };
   }
 
-  #announce(run: Run, { record }: Machine, plan: MachineBackupPlan): void {
+  /**
+   * All that is decided before anything is made. Changes nothing but what `settle` does: it runs once it is known that the
+   * machine's disks are to be saved one by one, and before its bases are looked at.
+   */
+  async #survey(
+    source: ResolvedSource,
+    request: BackupRequest,
+    signal: AbortSignal,
+    settle?: (machine: Machine) => Promise<void>,
+  ): Promise<Survey> {
+    const options = parseBackupOptions(request);
+    const [machine, origin] = await Promise.all([this.#load(source, signal), this.#origin(signal)]);
+    const chosen = chooseDisks(machine, options.choice);
+    const question = {
+      machine: chosen.machine,
+      subject: { kind: source.kind, id: source.id, originId: origin.pool?.uuid ?? '' },
+      wish: options.levels,
+      history: request.history ?? [],
+      pool: origin.pool,
+      forceHttps: options.forceHttps,
+    };
+    if (this.planner.formOf(question) === 'disks') await settle?.(machine);
+    const levels = await this.planner.plan(question, signal);
+    const content = { form: levels.plan.form, excluded: chosen.left.map(({ medium }) => medium.ref) };
+    const plan = planMachineBackup(chosen.machine, options.wish, content);
+    return { options, chosen, origin, levels, plan };
+  }
+
+  #announce(run: Run, { chosen, plan, levels }: Survey): void {
+    const { record } = chosen.machine;
     const excluded = noBackupReason(record.tags);
     if (excluded !== undefined) {
       run.warn('NO_BACKUP_TAG', `"${record.name_label}" is saved because it was named, although ${excluded}.`);
     }
     for (const { code, message } of plan.warnings) run.warn(code, message);
+    // What an increment costs is known once its snapshot is there.
+    if (levels.plan.form === 'disks') return;
     for (const { name, level, reason, sizeBytes } of plan.disks) {
       const atMs = this.clock.nowMs();
       run.emit({ type: 'level-decided', disk: name, level, reason, expectedBytes: sizeBytes, atMs });
@@ -234,8 +278,12 @@ export class MachineBackupRunner {
     return { pool, coordinator: pool === undefined ? undefined : hosts.get(pool.master) };
   }
 
-  #record(run: Run, { item, machine, plan, origin: { pool, coordinator } }: Saved): SavesetRecord {
+  #record(run: Run, saved: SavedContent, { chosen, origin }: Survey): SavesetRecord {
+    const { machine, excluded } = chosen;
+    const { pool, coordinator } = origin;
+    const { plan, items, disks, chain, level } = saved;
     const poolName = pool?.name_label ?? '';
+    const parentSavesetId = chain?.ancestors.at(-1);
     return {
       version: 1,
       savesetId: run.request.savesetId,
@@ -248,13 +296,18 @@ export class MachineBackupRunner {
         // A pool of one host has no name of its own; people know it by its host's.
         originName: poolName === '' ? (coordinator?.name_label ?? '') : poolName,
       },
-      level: 'full',
+      level,
+      ...(parentSavesetId === undefined ? {} : { parentSavesetId }),
       consistency: plan.consistency,
-      items: [item],
-      disks: [...plan.disks],
+      items: [...items],
+      disks: [...disks],
       warnings: [...run.warnings],
       moverHost: this.identity.moverHost,
-      details: machineDetails(machine, plan, coordinator),
+      details: {
+        ...machineDetails(machine, plan, coordinator),
+        ...(chain === undefined ? {} : { chain }),
+        ...(excluded.length === 0 ? {} : { excludedDisks: [...excluded] }),
+      },
     };
   }
 }

@@ -82,7 +82,8 @@ export class MachinePreparer {
     const { record } = machine;
     const kind: SnapshotKind = plan.method === 'quiesced' || plan.method === 'checkpoint' ? plan.method : 'snapshot';
     try {
-      const ref = await this.snapshots.create(record, machine.ref, kind, run.identity, run.cleanup, run.signal);
+      const { identity, cleanup, signal } = run;
+      const ref = await this.snapshots.create(record, machine.ref, kind, identity, cleanup, signal, plan.excluded);
       return { ref, plan: kind === 'checkpoint' ? await this.#withMemory(ref, plan, run) : plan };
     } catch (error) {
       if (!plan.fallsBack || !isXapiError(error) || !NOT_BY_THIS_METHOD.test(error.code)) throw error;

@@ -15,7 +15,7 @@ import { DATABASE_ITEM, MACHINES_ITEM, type PoolDetails, RUNBOOK_ITEM } from '..
 import { XvaReader } from '../format/xva-reader.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { type BackupHandler, type BackupProgressEvent } from './backup-handler.js';
-import { parseBackupOptions } from './backup-options.js';
+import { parseFullOnly } from './backup-options.js';
 import { type ItemBackup, ItemBackupRunner } from './item-backup-runner.js';
 import { hostFacts, loadPoolFacts, type PoolFacts, poolName, releaseOf } from './pool-facts.js';
 import { poolRunbook } from './runbook.js';
@@ -44,7 +44,7 @@ export class PoolMetadataBackupHandler implements BackupHandler {
 
   /** Nobody can say how large a database is before it has been sent. */
   estimate(source: ResolvedSource, request: BackupRequest): Promise<BackupEstimate> {
-    parseBackupOptions(request);
+    parseFullOnly(request);
     return Promise.resolve({ source, level: 'full', expectedBytes: 0, expectedIs: 'unknown', disks: [] });
   }
 

@@ -19,9 +19,20 @@ const CALLS = { snapshot: 'VM.snapshot', quiesced: 'VM.snapshot_with_quiesce', c
 
 export type SnapshotKind = keyof typeof CALLS;
 
+/** A snapshot of ours while its backup runs. */
+interface Made {
+  ref?: RefOf<'VM'>;
+  disks?: readonly RefOf<'VDI'>[];
+  readonly alive: AbortController;
+  /** It stays: others see to it from now on. */
+  isHandedOver: boolean;
+}
+
 /** Makes the snapshot that a backup reads, and sees to it that it goes away whatever happens. */
 @injectable()
 export class SnapshotKeeper {
+  readonly #made = new Map<RefOf<'VM'>, Made>();
+
   constructor(
     @inject(PoolConnection) private readonly pool: PoolConnection,
     @inject(OwnObjects) private readonly own: OwnObjects,
@@ -29,7 +40,7 @@ export class SnapshotKeeper {
 
   /**
    * Snapshots a machine and marks the snapshot. Its removal is on `cleanup` before the pool is asked for it: a snapshot
-   * that comes to be while we are cancelled or cut off is found by its name.
+   * that comes to be while we are cancelled or cut off is found by its name. The disks in `excluded` are not in it.
    * @throws {BackupError} SNAPSHOT_FAILED; or what the pool or the connection said when it isn't about the snapshot.
    */
   async create(
@@ -39,21 +50,53 @@ export class SnapshotKeeper {
     run: RunIdentity,
     cleanup: CleanupStack,
     signal: AbortSignal,
+    excluded: readonly RefOf<'VDI'>[] = [],
   ): Promise<RefOf<'VM'>> {
     const name = temporaryName(run.runId, machine.name_label);
-    const found: { ref?: RefOf<'VM'>; disks?: readonly RefOf<'VDI'>[] } = {};
-    cleanup.add(`snapshot "${name}"`, () => this.#remove(name, vm, found.ref, found.disks));
-    const snapshot = await this.#snapshot(CALLS[kind], vm, name, machine, signal);
-    found.ref = snapshot;
     const alive = new AbortController();
+    const made: Made = { alive, isHandedOver: false };
+    cleanup.add(`snapshot "${name}"`, () => this.#release(name, vm, made));
+    const snapshot = await this.#snapshot(kind, vm, name, machine, excluded, signal);
+    made.ref = snapshot;
+    this.#made.set(snapshot, made);
     cleanup.add('lease of the snapshot', () => {
       alive.abort();
     });
     await this.own.mark('VM', snapshot, run, 'snapshot', signal);
     void this.own.keepAlive('VM', snapshot, run, 'snapshot', alive.signal);
     await this.#makeOrdinary(snapshot, signal);
-    found.disks = await this.#disksOf(snapshot, signal);
+    if (excluded.length > 0) await this.#dropExcluded(snapshot, new Set<string>(excluded), signal);
+    made.disks = await this.#disksOf(snapshot, signal);
     return snapshot;
+  }
+
+  /** Marks the snapshot as what later backups build on; from then on the clean-up leaves it where it is. */
+  async handOver(snapshot: RefOf<'VM'>, run: RunIdentity, signal: AbortSignal): Promise<void> {
+    const made = this.#made.get(snapshot);
+    // Its lease must not be renewed under the old name.
+    made?.alive.abort();
+    await this.own.mark('VM', snapshot, run, 'base', signal);
+    if (made !== undefined) made.isHandedOver = true;
+  }
+
+  /** Disks that are not saved cost no room: they are the snapshot's own, so nobody misses them. */
+  async #dropExcluded(snapshot: RefOf<'VM'>, excluded: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+    const { VBDs: devices } = await this.pool.record('VM', snapshot, { signal });
+    const vbds = await this.pool.records(
+      devices.map((ref) => ({ cls: 'VBD', ref }) as const),
+      { signal },
+    );
+    const held = [...vbds].filter(([, { type, VDI }]) => type === 'Disk' && !isNullRef(VDI));
+    const disks = await this.pool.records(
+      held.map(([, { VDI }]) => ({ cls: 'VDI', ref: VDI }) as const),
+      { signal },
+    );
+    for (const [vbd, { VDI: disk }] of held) {
+      const record = disks.get(disk);
+      if (record?.is_a_snapshot !== true || !excluded.has(record.snapshot_of)) continue;
+      await this.pool.call('VBD.destroy', [vbd], { signal, isIdempotent: true });
+      await this.own.destroyDisk(disk);
+    }
   }
 
   /**
@@ -69,15 +112,23 @@ export class SnapshotKeeper {
   }
 
   async #snapshot(
-    call: string,
+    kind: SnapshotKind,
     vm: RefOf<'VM'>,
     name: string,
     machine: VmRecord,
+    excluded: readonly RefOf<'VDI'>[],
     signal: AbortSignal,
   ): Promise<RefOf<'VM'>> {
+    const options = { signal, timeoutMs: SNAPSHOT_TIMEOUT_MS };
+    const snapshot = async (...more: unknown[]): Promise<RefOf<'VM'>> =>
+      (await this.pool.callTask(CALLS[kind], [vm, name, ...more], options)) as RefOf<'VM'>;
     try {
-      const options = { signal, timeoutMs: SNAPSHOT_TIMEOUT_MS };
-      return (await this.pool.callTask(call, [vm, name], options)) as RefOf<'VM'>;
+      if (kind !== 'snapshot' || excluded.length === 0) return await snapshot();
+      return await snapshot(excluded).catch(async (error: unknown) => {
+        // Releases before 8.3 can't leave disks out (facts 3.1).
+        if (isXapiError(error, 'MESSAGE_PARAMETER_COUNT_MISMATCH')) return await snapshot();
+        throw error;
+      });
     } catch (error) {
       if (!isXapiError(error) || !SNAPSHOT_REFUSALS.test(error.code)) throw error;
       throw new BackupError(
@@ -101,9 +152,10 @@ export class SnapshotKeeper {
     return [...disks, memory].filter((ref) => !isNullRef(ref));
   }
 
-  async #remove(name: string, vm: RefOf<'VM'>, ref?: RefOf<'VM'>, disks?: readonly RefOf<'VDI'>[]): Promise<void> {
+  async #release(name: string, vm: RefOf<'VM'>, { ref, disks, isHandedOver }: Made): Promise<void> {
     if (ref !== undefined) {
-      await this.own.destroyMachine(ref, disks);
+      this.#made.delete(ref);
+      if (!isHandedOver) await this.own.destroyMachine(ref, disks);
       return;
     }
     const sameName = await this.pool.call<readonly RefOf<'VM'>[]>('VM.get_by_name_label', [name]);

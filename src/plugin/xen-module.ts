@@ -6,11 +6,16 @@
  */
 import { ContainerModule } from 'inversify';
 import { BackupHandler } from '../backup/backup-handler.js';
+import { BaseKeeper } from '../backup/base-keeper.js';
+import { DiskDataReader } from '../backup/disk-data-reader.js';
+import { DisksExporter } from '../backup/disks-exporter.js';
 import { HostBackupHandler } from '../backup/host-backup-handler.js';
 import { ItemBackupRunner } from '../backup/item-backup-runner.js';
 import { ItemExporter } from '../backup/item-exporter.js';
+import { LevelPlanner } from '../backup/level-planner.js';
 import { MachineBackupHandler } from '../backup/machine-backup-handler.js';
 import { MachineBackupRunner } from '../backup/machine-backup-runner.js';
+import { MachineContentExporter } from '../backup/machine-content-exporter.js';
 import { MachineExporter } from '../backup/machine-export.js';
 import { MachinePreparer } from '../backup/machine-preparer.js';
 import { ShutdownKeeper } from '../backup/shutdown-keeper.js';
@@ -94,6 +99,11 @@ export function sourceModule(host: HostServices, { settings, identity, newClient
     bind(ShutdownKeeper).toSelf().inSingletonScope();
     bind(MachinePreparer).toSelf().inSingletonScope();
     bind(SnapshotKeeper).toSelf().inSingletonScope();
+    bind(BaseKeeper).toSelf().inSingletonScope();
+    bind(LevelPlanner).toSelf().inSingletonScope();
+    bind(DiskDataReader).toSelf().inSingletonScope();
+    bind(DisksExporter).toSelf().inSingletonScope();
+    bind(MachineContentExporter).toSelf().inSingletonScope();
     bind(MachineExporter).toSelf().inSingletonScope();
     bind(MachineBackupRunner).toSelf().inSingletonScope();
     bind(ItemExporter).toSelf().inSingletonScope();

@@ -78,6 +78,10 @@ export function planRemovals(situation: ReconcileSituation, keptRuns: ReadonlySe
     if (verdict.isRemoved) machines.push({ ref, finding: ofMachine(machine, verdict.why) });
     else kept.push(ofMachine(machine, verdict.why));
   }
+  // The control domain holds a disk while the pool copies it or reads it.
+  const busy = new Set(
+    [...situation.machines.values()].filter((machine) => machine.is_control_domain).flatMap(({ VBDs }) => VBDs),
+  );
   const going = new Set(machines.flatMap(({ ref }) => situation.machines.get(ref)?.VBDs ?? []));
   const disks: RemovalPlan['disks'][number][] = [];
   const staleMarks: RemovalPlan['staleMarks'][number][] = [];
@@ -89,6 +93,7 @@ export function planRemovals(situation: ReconcileSituation, keptRuns: ReadonlySe
       ? 'belongs to an overwrite that is left as it is'
       : whyKept(mark, situation, isAlive);
     if (reason !== undefined) kept.push(ofDisk(disk, reason));
+    else if (holders.some((device) => busy.has(device))) kept.push(ofDisk(disk, 'the pool still works on it'));
     else if (holders.length > 0)
       staleMarks.push({ ref, finding: ofDisk(disk, 'a machine uses it; only its mark was removed') });
     // What hangs on a machine that goes, goes with it.
@@ -140,6 +145,8 @@ function judgeMachine(
     if (isAlive(namedRun) || isYoung) return { isRemoved: false, why: `its run ${namedRun} may still be alive` };
     return { isRemoved: true, why: `left by run ${namedRun} before it was marked` };
   }
+  // The bases of increments are judged by themselves.
+  if (mark.role === 'base' && machine.is_a_snapshot) return undefined;
   if (mark.role === 'offline' && !machine.is_a_snapshot) {
     // Not ours to remove. Nor to start unseen: a copy that somebody made meanwhile carries the same mark.
     const why =

@@ -1,4 +1,5 @@
 import { inject, injectable } from 'inversify';
+import { BaseKeeper } from '../backup/base-keeper.js';
 import { Clock } from '../common/clock.js';
 import { type HostLogger, type ReconcileReport } from '../contract/index.js';
 import { Overwriter } from '../restore/overwriter.js';
@@ -8,6 +9,7 @@ import { OwnObjects } from '../session/own-objects.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
 import { SourceIdentity } from '../session/source-identity.js';
+import { planBases } from './reconcile-bases.js';
 import { type Finding, planOverwrites, planRemovals, type ReconcileSituation } from './reconcile-plan.js';
 
 interface Ledger {
@@ -25,6 +27,7 @@ export class Reconciler {
     @inject(PoolConnection) private readonly pool: PoolConnection,
     @inject(OwnObjects) private readonly own: OwnObjects,
     @inject(Overwriter) private readonly overwriter: Overwriter,
+    @inject(BaseKeeper) private readonly bases: BaseKeeper,
     @inject(ActiveRuns) private readonly runs: ActiveRuns,
     @inject(SourceIdentity) private readonly identity: SourceIdentity,
     @inject(Clock) private readonly clock: Clock,
@@ -38,7 +41,9 @@ export class Reconciler {
     const situation = await this.#look(signal);
     const { interrupted, strayKeys, keptRuns } = planOverwrites(situation);
     const { machines, disks, staleMarks } = planRemovals(situation, keptRuns);
-    return interrupted.length + strayKeys.length + machines.length + disks.length + staleMarks.length;
+    const { discarded, unfinished, useless } = planBases(situation);
+    const lists = [interrupted, strayKeys, machines, disks, staleMarks, discarded, unfinished, useless];
+    return lists.reduce((sum, { length }) => sum + length, 0);
   }
 
   /** What can't be removed now is reported as kept, with the reason; the rest goes on. */
@@ -70,7 +75,23 @@ export class Reconciler {
     for (const { ref, finding } of removals.staleMarks) {
       await this.#try(ledger, 'repaired', finding, signal, () => this.own.unmark('VDI', ref));
     }
+    await this.#bases(ledger, signal);
     return ledger;
+  }
+
+  /** Looked at anew: what broken-off runs had marked is gone by now. */
+  async #bases(ledger: Ledger, signal: AbortSignal): Promise<void> {
+    const { discarded, unfinished, useless, kept } = planBases(await this.#look(signal));
+    ledger.kept.push(...kept);
+    for (const { set, finding } of discarded) {
+      await this.#try(ledger, 'removed', finding, signal, () => this.bases.discard(set));
+    }
+    for (const { set, finding } of unfinished) {
+      await this.#try(ledger, 'repaired', finding, signal, () => this.bases.keep(set));
+    }
+    for (const { base, finding } of useless) {
+      await this.#try(ledger, 'removed', finding, signal, () => this.own.destroyDisk(base.ref));
+    }
   }
 
   async #look(signal: AbortSignal): Promise<ReconcileSituation> {

@@ -22,7 +22,7 @@ export class XenServerProvider implements BackupSourceProvider {
   readonly displayName = DISPLAY_NAME;
   readonly capabilities: ProviderCapabilities = {
     kinds: [...MACHINE_KINDS, ...SYSTEM_KINDS],
-    levels: ['full', 'auto'],
+    levels: ['full', 'incremental', 'differential', 'copy', 'auto'],
     consistencies: ['offline', 'crash', 'quiesced', 'memory'],
     restoreModes: ['new', 'overwrite'],
     canBrowse: true,

@@ -1,6 +1,7 @@
 import { inject, injectable, multiInject } from 'inversify';
 import { type Observable } from 'rxjs';
 import { BackupHandler } from '../backup/backup-handler.js';
+import { BaseKeeper } from '../backup/base-keeper.js';
 import { InventoryBrowser } from '../browser/inventory-browser.js';
 import { Clock } from '../common/clock.js';
 import {
@@ -58,6 +59,7 @@ export class XenServerSource implements BackupSource {
     @multiInject(KindRestoreHandler) private readonly restores: readonly KindRestoreHandler[],
     @inject(PoolCheck) private readonly checks: PoolCheck,
     @inject(Reconciler) private readonly reconciler: Reconciler,
+    @inject(BaseKeeper) private readonly bases: BaseKeeper,
     @inject(ConnectionSettings) private readonly settings: ConnectionSettings,
     @inject(SourceIdentity) private readonly identity: SourceIdentity,
     @inject(Clock) private readonly clock: Clock,
@@ -119,11 +121,11 @@ export class XenServerSource implements BackupSource {
     }, request.signal);
   }
 
-  /** A full backup has no base that could move, so there is nothing to do; asking again does nothing either. */
+  /** Moves the base of later increments; a saveset that is one archive has none. Repeating it does nothing. */
   settle(record: SavesetRecord, outcome: 'stored' | 'discarded'): Promise<void> {
-    return this.#operations.run(() => {
+    return this.#operations.run(async (signal) => {
+      await this.bases.settle(record, outcome, signal);
       this.#logger.info('Saveset settled.', { saveset: record.savesetId, outcome });
-      return Promise.resolve();
     });
   }
 

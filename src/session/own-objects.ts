@@ -3,7 +3,15 @@ import { Clock } from '../common/clock.js';
 import { isXapiError } from '../xapi/xapi-error.js';
 import { isNullRef, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
 import { PoolConnection } from './pool-connection.js';
-import { LEASE_REFRESH_MS, readRunMark, RUN_MARK_KEY, runMark, type RunIdentity, type RunMark } from './run-marks.js';
+import {
+  LEASE_REFRESH_MS,
+  readRunMark,
+  RUN_MARK_KEY,
+  runMark,
+  type RunIdentity,
+  type RunMark,
+  SETTLED_KEY,
+} from './run-marks.js';
 
 /** After a transfer the control domain keeps a disk attached for a while; a disk that is in use is asked for again. */
 const IN_USE_ATTEMPTS = 10;
@@ -27,15 +35,25 @@ export class OwnObjects {
     run: RunIdentity,
     role: RunMark['role'],
     signal?: AbortSignal,
+    keep?: RunMark['keep'],
   ): Promise<void> {
     const options = signal === undefined ? {} : { signal };
-    const args = [ref, RUN_MARK_KEY, runMark(run, role, this.clock.nowMs())];
+    const args = [ref, RUN_MARK_KEY, runMark(run, role, this.clock.nowMs(), keep)];
     try {
       await this.pool.call(`${cls}.add_to_other_config`, args, options);
     } catch (error) {
       if (!isXapiError(error, 'MAP_DUPLICATE_KEY')) throw error;
       await this.unmark(cls, ref);
       await this.pool.call(`${cls}.add_to_other_config`, args, options);
+    }
+  }
+
+  /** Says that the saveset of a base was stored. A base that is gone is fine; repeating it does nothing. */
+  async markSettled(ref: RefOf<'VDI'>, savesetId: string): Promise<void> {
+    try {
+      await this.pool.call('VDI.add_to_other_config', [ref, SETTLED_KEY, savesetId]);
+    } catch (error) {
+      if (!isGone(error) && !isXapiError(error, 'MAP_DUPLICATE_KEY')) throw error;
     }
   }
 
@@ -67,10 +85,26 @@ export class OwnObjects {
 
   /** Removes a disk. One that is gone already is fine. Retries while it is in use. */
   async destroyDisk(ref: RefOf<'VDI'>): Promise<void> {
+    await this.#onceFree('VDI.destroy', ref);
+  }
+
+  /**
+   * Removes the data of a disk's snapshot and leaves the bitmap of changes. One that is gone, or that has lost its bitmap,
+   * is left as it is. Retries while it is in use.
+   */
+  async destroyData(ref: RefOf<'VDI'>): Promise<void> {
+    try {
+      await this.#onceFree('VDI.data_destroy', ref);
+    } catch (error) {
+      if (!isXapiError(error, 'VDI_NO_CBT_METADATA')) throw error;
+    }
+  }
+
+  async #onceFree(method: string, ref: RefOf<'VDI'>): Promise<void> {
     let pauseMs = IN_USE_FIRST_PAUSE_MS;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.pool.call('VDI.destroy', [ref], { timeoutMs: DESTROY_TIMEOUT_MS, isIdempotent: true });
+        await this.pool.call(method, [ref], { timeoutMs: DESTROY_TIMEOUT_MS, isIdempotent: true });
         return;
       } catch (error) {
         if (isGone(error)) return;

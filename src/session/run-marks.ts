@@ -6,6 +6,12 @@ export const RUN_MARK_KEY = 'xen-backup:run';
 /** How long after its last sign of life a run counts as alive, in milliseconds. */
 export const LEASE_MS = 15 * 60_000;
 
+/** How long a host may take to say what became of a saveset: its medium may be a tape that is still to be changed. */
+export const PENDING_BASE_LEASE_MS = 24 * 60 * 60_000;
+
+/** The key that says that the saveset of a base was stored, beside the mark; its value is the saveset's id. */
+export const SETTLED_KEY = 'xen-backup:settled';
+
 /** How often a run that is alive says so. */
 export const LEASE_REFRESH_MS = 5 * 60_000;
 
@@ -20,9 +26,12 @@ const markSchema = z.strictObject({
   aliveUntilMs: z.number(),
   /**
    * `snapshot`: made for a backup. `import`: a machine or disk that a restore is making. `overwrite`: the journal of an
-   * overwrite is beside this mark. `offline`: a machine that was shut down for its backup and is to run again.
+   * overwrite is beside this mark. `offline`: a machine that was shut down for its backup and is to run again. `base`: a
+   * disk's snapshot that increments build on, or the snapshot machine that still holds it.
    */
-  role: z.enum(['snapshot', 'import', 'overwrite', 'offline']),
+  role: z.enum(['snapshot', 'import', 'overwrite', 'offline', 'base']),
+  /** Of a base's disk: what is kept of it once its saveset is stored. */
+  keep: z.enum(['metadata', 'snapshot']).exactOptional(),
 });
 
 /** What an object of ours in the pool says of its run. */
@@ -35,13 +44,14 @@ export interface RunIdentity {
 }
 
 /** The mark as text for `other_config`. */
-export function runMark(run: RunIdentity, role: RunMark['role'], nowMs: number): string {
+export function runMark(run: RunIdentity, role: RunMark['role'], nowMs: number, keep?: RunMark['keep']): string {
   const mark: RunMark = {
     run: run.runId,
     host: run.hostId,
     sinceMs: run.startedAtMs,
-    aliveUntilMs: nowMs + LEASE_MS,
+    aliveUntilMs: nowMs + (role === 'base' ? PENDING_BASE_LEASE_MS : LEASE_MS),
     role,
+    ...(keep === undefined ? {} : { keep }),
   };
   return JSON.stringify(mark);
 }

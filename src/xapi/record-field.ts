@@ -16,6 +16,7 @@ export type XapiClass =
   | 'VMSS'
   | 'SR'
   | 'PBD'
+  | 'SM'
   | 'network'
   | 'PIF'
   | 'Bond'

@@ -234,6 +234,7 @@ const FIELDS = {
     allowed_operations: textSet,
     current_operations: textMap,
   },
+  SM: { uuid: text, type: text, capabilities: textSet },
   PBD: {
     uuid: text,
     host: ref<'host'>(),
