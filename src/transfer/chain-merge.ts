@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type ByteExtent, type ByteRun } from '../common/byte-extent.js';
 import { BackupError } from '../contract/backup-error.js';
 import { DiskMap } from './chain-disk-map.js';
@@ -28,7 +29,8 @@ export interface MergedDisk {
  * @throws {BackupError} CHAIN_BROKEN, DATA_DAMAGED, MEDIUM_FAILED, CANCELLED; the same from `runs`.
  */
 export async function openMergedDisk(layers: readonly ChainLayer[], reading: ChainReading): Promise<MergedDisk> {
-  const opening = await Promise.allSettled(layers.map((layer) => LayerReader.open(layer, reading)));
+  const shared = { ...reading, ...sharedSignal(reading) };
+  const opening = await Promise.allSettled(layers.map((layer) => LayerReader.open(layer, shared)));
   const readers = opening.filter((result) => result.status === 'fulfilled').map(({ value }) => value);
   const close = (): void => {
     for (const reader of readers) reader.close();
@@ -50,6 +52,14 @@ export async function openMergedDisk(layers: readonly ChainLayer[], reading: Cha
     close();
     throw error;
   }
+}
+
+/** Every layer listens to it; that many listeners on a caller's signal would look like a leak. */
+function sharedSignal({ signal }: ChainReading): { signal?: AbortSignal } {
+  if (signal === undefined) return {};
+  const shared = AbortSignal.any([signal]);
+  setMaxListeners(0, shared);
+  return { signal: shared };
 }
 
 function assertLinked(readers: readonly LayerReader[]): LayerReader {

@@ -18,7 +18,8 @@ export interface ChainStreamOptions {
 
 /**
  * A generated file as a stream of known length: generated only as far as it is read, the last 64 KiB given only after
- * the generator has ended well. Errors with what the generator throws, and with CANCELLED.
+ * the generator has ended well, which the event `verified` says. Errors with what the generator throws, and with
+ * CANCELLED.
  */
 export class ChainStream extends Readable {
   readonly #options: ChainStreamOptions;
@@ -92,6 +93,7 @@ export class ChainStream extends Readable {
     if (this.#bytes !== bytes) {
       throw new BackupError('INTERNAL', `A stream of ${bytes} bytes was promised and ${this.#bytes} came.`);
     }
+    this.emit('verified');
     for (const piece of this.#held.splice(0)) this.push(piece);
     this.push(null);
   }
