@@ -162,6 +162,41 @@ export class DiskContent {
     return [...changed].sort((a, b) => a - b);
   }
 
+  /** The blocks of `blockBytes` (a multiple of 64 KiB) that no rule says are zero, ascending. */
+  allocatedBlocks(blockBytes: number): readonly number[] {
+    const unitsPerBlock = blockBytes / UNIT_BYTES;
+    const written = new Set<number>();
+    for (const index of this.#units.keys()) written.add(Math.floor(index / unitsPerBlock));
+    const allocated: number[] = [];
+    for (let block = 0; block * blockBytes < this.#sizeBytes; block += 1) {
+      const from = block * blockBytes;
+      const to = Math.min(from + blockBytes, this.#sizeBytes);
+      const isZero = written.has(block)
+        ? this.isKnownZero(from, to - from)
+        : this.#isBaseZero(from, Math.min(to, Math.max(from, this.#baseBytes)));
+      if (!isZero) allocated.push(block);
+    }
+    return allocated;
+  }
+
+  /**
+   * The blocks of `blockBytes` (a multiple of 64 KiB) that either this disk or `earlier` wrote since they were one,
+   * ascending; undefined when they never were.
+   */
+  changedBlocks(earlier: DiskContent, blockBytes: number): readonly number[] | undefined {
+    if (earlier.#base !== this.#base || earlier.#baseBytes !== this.#baseBytes) return undefined;
+    const unitsPerBlock = blockBytes / UNIT_BYTES;
+    const changed = new Set<number>();
+    const compare = (mine: ReadonlyMap<number, Unit>, other: ReadonlyMap<number, Unit>): void => {
+      for (const [index, unit] of mine) if (other.get(index) !== unit) changed.add(Math.floor(index / unitsPerBlock));
+    };
+    if (earlier.#units !== this.#units) {
+      compare(this.#units, earlier.#units);
+      compare(earlier.#units, this.#units);
+    }
+    return [...changed].filter((block) => block * blockBytes < this.#sizeBytes).sort((a, b) => a - b);
+  }
+
   #endOfUnwritten(from: number, end: number): number {
     let to = nextUnit(from);
     if (this.#units.size === 0) to = end;

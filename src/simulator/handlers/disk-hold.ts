@@ -1,7 +1,8 @@
 import { freeDiskDevices } from '../behaviour/devices.js';
-import { destroyVbd } from '../behaviour/disks.js';
+import { assertManaged, destroyVbd } from '../behaviour/disks.js';
+import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
-import { flagOf, NULL_REF, textOf } from '../wire/wire-value.js';
+import { flagOf, NULL_REF, setOf, textOf } from '../wire/wire-value.js';
 
 /**
  * Attaches disks to a host's control domain for the time of a transfer, as XAPI does: each gets a VBD that is plugged,
@@ -40,4 +41,24 @@ function deviceOf(pool: SimulatedPool, vdi: string): string {
 export function detachAfter(pool: SimulatedPool, delayMs: number, detach: () => void): void {
   if (delayMs > 0) void pool.clock.sleep(delayMs).then(detach);
   else detach();
+}
+
+/**
+ * Attaches one disk to a host's control domain, as for a raw transfer. Throws VDI_NOT_MANAGED [vdi],
+ * VDI_INCOMPATIBLE_TYPE [vdi, type] for one whose data is gone, VDI_READONLY [vdi], and VDI_IN_USE [vdi, `attach`] when
+ * somebody else writes to it, or anybody has it and this is to write.
+ */
+export function attachToHost(pool: SimulatedPool, host: string, vdi: string, mode: 'RO' | 'RW'): () => void {
+  assertManaged(pool, vdi);
+  const record = pool.store.get('VDI', vdi);
+  if (textOf(record, 'type') === 'cbt_metadata') {
+    throw new SimulatedFailure('VDI_INCOMPATIBLE_TYPE', [vdi, 'CBT metadata']);
+  }
+  if (mode === 'RW' && flagOf(record, 'read_only')) throw new SimulatedFailure('VDI_READONLY', [vdi]);
+  const isTaken = setOf(record, 'VBDs').some((ref) => {
+    const vbd = pool.store.find('VBD', ref);
+    return vbd !== undefined && flagOf(vbd, 'currently_attached') && (mode === 'RW' || textOf(vbd, 'mode') === 'RW');
+  });
+  if (isTaken && !flagOf(record, 'sharable')) throw new SimulatedFailure('VDI_IN_USE', [vdi, 'attach']);
+  return holdDisks(pool, host, [vdi], mode);
 }

@@ -20,20 +20,23 @@ export function importHead(task: string): readonly string[] {
   return ['HTTP/1.1 200 OK', ...CLOSE, `task-id:${task}`, CONTENT_TYPE];
 }
 
-/** Of a disk: HTTP/1.1, and no length either. */
-export function rawExportHead(task: string, fileName: string): readonly string[] {
+/** Of a disk: HTTP/1.1, and no length either; no space behind the first two names. */
+export function rawExportHead(task: string, fileName: string, contentType: string): readonly string[] {
   return [
     'HTTP/1.1 200 OK',
     ...CLOSE,
-    `task-id: ${task}`,
-    CONTENT_TYPE,
+    `task-id:${task}`,
+    `content-type:${contentType}`,
     `content-disposition: attachment; filename="${fileName}"`,
   ];
 }
 
-/** A refusal; the error page follows inside the body. */
-export function refusalHead(status: '400 Bad Request' | '403 Forbidden' | '404 Not Found'): readonly string[] {
-  return [`HTTP/1.1 ${status}`, ...CLOSE];
+/** A refusal. */
+export function refusalHead(
+  status: '400 Bad Request' | '403 Forbidden' | '404 Not Found',
+  httpVersion: '1.0' | '1.1' = '1.1',
+): readonly string[] {
+  return [`HTTP/${httpVersion} ${status}`, ...CLOSE];
 }
 
 /** Of the pool's database and of control domains: nothing tells what follows, nor how much. */

@@ -18,3 +18,17 @@ export function progressOf(pool: SimulatedPool, task: string): (doneBytes: numbe
     pool.tasks.setProgress(task, total === 0 ? 0 : Math.min(1, Math.floor(doneBytes / MIB) / total));
   };
 }
+
+/**
+ * Tells a task's progress in whole percent, each as it comes: what XAPI hears from the program that moves a disk's bytes.
+ * Such a transfer does not notice that its task is to end.
+ */
+export function percentOf(pool: SimulatedPool, task: string): (doneBytes: number, totalBytes: number) => void {
+  let told = 0;
+  return (doneBytes, totalBytes) => {
+    const percent = totalBytes === 0 ? 100 : Math.min(100, Math.floor((doneBytes / totalBytes) * 100));
+    if (percent === told) return;
+    told = percent;
+    pool.tasks.setProgress(task, percent / 100);
+  };
+}

@@ -59,6 +59,23 @@ export async function writeXva(archive: XvaArchive, pace: XvaPace, sink: ByteSin
   await sink(Buffer.alloc(2 * TAR_BLOCK_BYTES));
 }
 
+/** One disk alone, in the same layout without `ova.xml`. */
+export async function writeDiskTar(
+  disk: XvaDisk,
+  checksum: ChecksumKind,
+  pace: XvaPace,
+  sink: ByteSink,
+): Promise<void> {
+  const ring = new FrameRing(CHUNK_BYTES + 4 * TAR_BLOCK_BYTES, sink);
+  let doneBytes = 0;
+  await writeDisk(disk, checksum, await blockChecksums(), pace, ring, (bytes) => {
+    doneBytes += bytes;
+    pace.onProgress(doneBytes, disk.content.sizeBytes);
+  });
+  await ring.flush();
+  await sink(Buffer.alloc(2 * TAR_BLOCK_BYTES));
+}
+
 async function writeDisk(
   disk: XvaDisk,
   kind: ChecksumKind,
