@@ -1,0 +1,203 @@
+import { expect } from 'chai';
+import { lastValueFrom, tap } from 'rxjs';
+import {
+  type BackupEvent,
+  type BackupRequest,
+  type LevelDecided,
+  type RestoreMedia,
+  type SavesetRecord,
+} from '../../../src/contract/index.js';
+import { machineDetailsSchema, type MachineChain } from '../../../src/format/machine-details.js';
+import { type PoolDefinition } from '../../../src/simulator/index.js';
+import { chainLayers } from '../../../src/transfer/chain-layers.js';
+import { openMergedDisk } from '../../../src/transfer/chain-merge.js';
+import { RecordingSink } from '../../contract/support/recording-sink.js';
+import { startXenWorld, type WorldOptions, type XenWorld } from './xen-world.js';
+
+const MIB = 1024 * 1024;
+
+/** One host, NBD over TLS, and a machine with three disks on two storages. */
+export const CHAIN_POOL: PoolDefinition = {
+  name: 'Chain pool',
+  seed: 11,
+  hosts: [{ name: 'host-a' }],
+  networks: [{ name: 'Management', bridge: 'xenbr0', device: 'eth0', isManagement: true, purpose: ['nbd'] }],
+  storage: [
+    { name: 'Main', type: 'nfs', sizeGiB: 4, isDefault: true },
+    { name: 'Second', type: 'lvm', host: 'host-a', sizeGiB: 2 },
+  ],
+  vms: [
+    {
+      name: 'web',
+      powerState: 'Running',
+      memoryMiB: 256,
+      guest: { os: 'Debian GNU/Linux 12' },
+      disks: [
+        { name: 'root', sizeMiB: 8, content: { kind: 'random', seed: 1 } },
+        { name: 'data', sizeMiB: 6, storage: 'Second', content: { kind: 'text', seed: 2 } },
+        { name: 'empty', sizeMiB: 4, content: { kind: 'zero' } },
+      ],
+      interfaces: [{ network: 'Management' }],
+    },
+    {
+      name: 'golden',
+      kind: 'template',
+      disks: [{ name: 'golden disk', sizeMiB: 2, content: { kind: 'random', seed: 3 } }],
+    },
+  ],
+};
+
+/** One backup with all that it said and stored. */
+export interface SavedPoint {
+  readonly record: SavesetRecord;
+  readonly chain: MachineChain;
+  readonly sink: RecordingSink;
+  readonly events: readonly BackupEvent[];
+  /** Bytes of each disk at the time, by position. */
+  readonly moment: Readonly<Record<string, Buffer>>;
+  readonly decided: readonly LevelDecided[];
+}
+
+type Wish = Omit<Partial<BackupRequest>, 'source'>;
+
+/** A world in which a machine is saved again and again. */
+export class ChainWorld {
+  readonly history: SavesetRecord[] = [];
+  readonly #sinks = new Map<string, RecordingSink>();
+  #count = 0;
+
+  constructor(readonly xen: XenWorld) {}
+
+  static async start(options: WorldOptions = {}): Promise<ChainWorld> {
+    return new ChainWorld(await startXenWorld({ poolFile: CHAIN_POOL, ...options }));
+  }
+
+  get machine(): string {
+    return this.xen.uuidOf('web');
+  }
+
+  /** The disk at a place of the machine, as the simulator knows it. */
+  vdi(position: string): string {
+    const { store } = this.xen.running.pool;
+    const vm = store.refByUuid('VM', this.machine);
+    const [, vbd] = store
+      .all('VBD')
+      .find(([, { VM, type, userdevice }]) => VM === vm && type === 'Disk' && userdevice === position)!;
+    return vbd.VDI as string;
+  }
+
+  positions(): string[] {
+    return Object.keys(this.xen.disksOf(this.machine));
+  }
+
+  write(position: string, offsetBytes: number, data: Buffer): void {
+    this.xen.running.pool.contents.get(this.vdi(position))!.write(offsetBytes, data);
+  }
+
+  /** The bytes of each disk now. */
+  moment(): Record<string, Buffer> {
+    return Object.fromEntries(
+      this.positions().map((position) => {
+        const content = this.xen.running.pool.contents.get(this.vdi(position))!;
+        return [position, content.read(0, content.sizeBytes)];
+      }),
+    );
+  }
+
+  /** Saves the machine, without settling. */
+  async save(wish: Wish = {}): Promise<SavedPoint> {
+    this.#count += 1;
+    const sink = new RecordingSink();
+    const events: BackupEvent[] = [];
+    const moment = this.moment();
+    const request: BackupRequest = {
+      source: 'vm/web',
+      savesetId: `s${this.#count}`,
+      level: 'auto',
+      history: this.history,
+      ...wish,
+      options: { format: 'disks', ...wish.options },
+    };
+    const operation = this.xen.source.backup(request, sink).pipe(tap((event) => events.push(event)));
+    const last = await lastValueFrom(operation);
+    if (last.type !== 'completed') return expect.fail('the backup ended without a report');
+    const { record } = last.report;
+    this.#sinks.set(record.savesetId, sink);
+    const { chain } = machineDetailsSchema.parse(record.details);
+    if (chain === undefined) return expect.fail('the record has no chain');
+    const decided = events.filter((event) => event.type === 'level-decided');
+    return { record, chain, sink, events, moment, decided };
+  }
+
+  /** Saves the machine, and the host says that it is stored. */
+  async store(wish: Wish = {}): Promise<SavedPoint> {
+    const point = await this.save(wish);
+    this.history.push(point.record);
+    await this.xen.source.settle(point.record, 'stored');
+    return point;
+  }
+
+  media(record: SavesetRecord): RestoreMedia {
+    const byId = new Map(this.history.map((one) => [one.savesetId, one]));
+    const ancestors: SavesetRecord[] = [];
+    for (let at = record.parentSavesetId; at !== undefined; at = byId.get(at)?.parentSavesetId)
+      ancestors.push(byId.get(at)!);
+    return {
+      record,
+      ancestors,
+      openItem: (name, signal, savesetId = record.savesetId) =>
+        this.#sinks.get(savesetId)!.media(record).openItem(name, signal),
+    };
+  }
+
+  /** Bytes of each disk as the chain gives them. */
+  async restored(record: SavesetRecord): Promise<Record<string, Buffer>> {
+    const media = this.media(record);
+    const disks: Record<string, Buffer> = {};
+    for (const disk of record.disks) {
+      const merged = await openMergedDisk(chainLayers(media, disk), { media });
+      const bytes = Buffer.alloc(merged.sizeBytes);
+      for await (const { offsetBytes, data } of merged.runs()) data.copy(bytes, offsetBytes);
+      merged.close();
+      disks[disk.position] = bytes;
+    }
+    return disks;
+  }
+
+  async expectRestores({ record, moment }: SavedPoint): Promise<void> {
+    const restored = await this.restored(record);
+    for (const { position } of record.disks) {
+      expect(restored[position]!.equals(moment[position]!), `disk ${position} of ${record.savesetId}`).to.equal(true);
+    }
+  }
+
+  /** The bases in the pool: name of the disk, type, saveset. */
+  bases(): string[] {
+    return this.xen.running.pool.store
+      .all('VDI')
+      .filter(([, { is_a_snapshot }]) => is_a_snapshot === true)
+      .map(([, { name_label, type, other_config }]) => {
+        const mark = JSON.parse((other_config as Record<string, string>)['xen-backup:run'] ?? '{}') as { run?: string };
+        return `${name_label as string} ${type as string} ${mark.run ?? ''}`;
+      })
+      .sort();
+  }
+
+  snapshots(): string[] {
+    return this.xen.running.pool.store
+      .all('VM')
+      .filter(([, { is_a_snapshot }]) => is_a_snapshot === true)
+      .map(([, { name_label }]) => name_label as string);
+  }
+
+  levels({ record }: SavedPoint): string[] {
+    return record.disks.map(({ position, level, reason }) => `${position} ${level} ${reason}`);
+  }
+
+  close(): Promise<void> {
+    return this.xen.close();
+  }
+}
+
+export const mib = (count: number): number => count * MIB;
+export const filled = (bytes: number, value: number): Buffer => Buffer.alloc(bytes, value);
