@@ -19,6 +19,8 @@ export interface NbdServerOptions {
   readonly leavesZeroesOut?: boolean;
   /** Each answer waits so long; answers don't wait for one another. */
   readonly latencyMs?: number;
+  /** Each step of the handshake waits so long. */
+  readonly handshakeLatencyMs?: number;
   /** One read at a time on each connection. */
   readonly isSerial?: boolean;
   /** `hang-up` ends the connection, `silent` never answers; a number is the error of the reply. */
@@ -53,16 +55,16 @@ export async function startNbdServer(options: NbdServerOptions): Promise<NbdServ
   const timers = new Set<NodeJS.Timeout>();
   const state = { connections: 0, farewells: 0, inFlight: 0, most: 0 };
 
-  const wait = (): Promise<void> =>
+  const wait = (forMs: number): Promise<void> =>
     new Promise((resolve) => {
-      if (latencyMs === 0) {
+      if (forMs === 0) {
         resolve();
         return;
       }
       const timer = setTimeout(() => {
         timers.delete(timer);
         resolve();
-      }, latencyMs);
+      }, forMs);
       timers.add(timer);
     });
 
@@ -71,7 +73,7 @@ export async function startNbdServer(options: NbdServerOptions): Promise<NbdServ
     const what = options.onRead?.(request);
     state.inFlight += lengthBytes;
     state.most = Math.max(state.most, state.inFlight);
-    await wait();
+    await wait(latencyMs);
     state.inFlight -= lengthBytes;
     if (what === 'silent') return;
     if (what === 'hang-up') {
@@ -139,6 +141,7 @@ export async function startNbdServer(options: NbdServerOptions): Promise<NbdServ
         socket.destroy();
         return;
       }
+      await wait(options.handshakeLatencyMs ?? 0);
       socket.write(reply);
       if (option !== 5 || certificate === undefined) continue;
       input.release();

@@ -40,8 +40,8 @@ export function changedExtents(bitmap: string, sizeBytes: number): DiskExtents {
       found: `${bytes.length} bytes`,
     });
   }
-  const iterate = (): Generator<DiskExtent> => walk(bytes, blocks, sizeBytes);
-  return { [Symbol.iterator]: iterate, totalBytes: sumOf(iterate()) };
+  const iterate = (): Iterator<DiskExtent> => walk(bytes, blocks, sizeBytes);
+  return { [Symbol.iterator]: iterate, totalBytes: sumOf(walk(bytes, blocks, sizeBytes)) };
 }
 
 /** All of a disk. */
@@ -67,7 +67,7 @@ export function extentsOf(parts: readonly DiskExtent[]): DiskExtents {
  * Cuts extents where the disk has multiples of `maxBytes`, a power of two: so every piece lies within one block of any
  * size from there on up, and a piece is never larger.
  */
-export function* splitReads(extents: Iterable<DiskExtent>, maxBytes = MAX_READ_BYTES): Generator<DiskExtent> {
+export function* splitReads(extents: Iterable<DiskExtent>, maxBytes = MAX_READ_BYTES): Generator<DiskExtent, void> {
   for (const { offsetBytes, lengthBytes } of extents) {
     const endBytes = offsetBytes + lengthBytes;
     for (let at = offsetBytes; at < endBytes;) {
@@ -78,7 +78,7 @@ export function* splitReads(extents: Iterable<DiskExtent>, maxBytes = MAX_READ_B
   }
 }
 
-function* walk(bitmap: Buffer, blocks: number, sizeBytes: number): Generator<DiskExtent> {
+function* walk(bitmap: Buffer, blocks: number, sizeBytes: number): Generator<DiskExtent, void> {
   let from: number | undefined;
   for (let block = 0; block < blocks; block += 1) {
     const byte = bitmap[block >> 3] ?? 0;

@@ -44,11 +44,9 @@ export async function shakeHands(
     new TransportError('unreachable', `No connection to ${address} within ${connectTimeoutMs} ms.`, { address });
   const noHandshake = (): Error =>
     new TransportError('timeout', `${address} did not open the disk in ${handshakeTimeoutMs} ms.`, { address });
-  const fromMs = clock.nowMs();
   const socket = await withDeadline([signal], connectTimeoutMs, noConnection, (limited) =>
     connected(endpoint, limited),
   );
-  const connectMs = clock.nowMs() - fromMs;
   return await withDeadline([signal], handshakeTimeoutMs, noHandshake, async (limited) => {
     const onAbort = (): void => {
       socket.destroy();
@@ -56,7 +54,7 @@ export async function shakeHands(
     limited.addEventListener('abort', onAbort, { once: true });
     try {
       if (limited.aborted) onAbort();
-      return await negotiate(socket, endpoint, connectMs, clock);
+      return await negotiate(socket, endpoint, clock);
     } catch (error) {
       socket.destroy();
       limited.throwIfAborted();
@@ -90,18 +88,13 @@ async function connected({ host, port, address }: NbdEndpoint, signal: AbortSign
   }
 }
 
-async function negotiate(
-  socket: Socket,
-  endpoint: NbdEndpoint,
-  connectMs: number,
-  clock: Clock,
-): Promise<OpenedExport> {
+async function negotiate(socket: Socket, endpoint: NbdEndpoint, clock: Clock): Promise<OpenedExport> {
   const { address } = endpoint;
   const greeting = await greetingOf(socket, address);
   socket.write(clientFlags(greeting));
   const fromMs = clock.nowMs();
   const refusal = await askForTls(socket, address);
-  const roundTripMs = Math.min(connectMs, clock.nowMs() - fromMs);
+  const roundTripMs = clock.nowMs() - fromMs;
   if (refusal !== undefined && !endpoint.isPlainAllowed) {
     const message = `${address} offers no TLS (${refusal}): the network of the pool is for NBD in clear only.`;
     throw new TransportError('untrusted', message, { address, systemCode: refusal });
