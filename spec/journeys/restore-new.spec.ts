@@ -110,8 +110,12 @@ describe('journey: restore as a new machine', () => {
     const { record } = await world.backup('vm/db');
     const [pool] = world.running.pool.poolEntry;
     world.running.pool.store.patch('pool', pool, { default_SR: 'OpaqueRef:NULL' });
-    const error = await expectCode(world.source.planRestore(asNew(), record), 'STORAGE_NOT_FOUND');
+    const details = structuredClone(record.details) as { disks: { storageId: string }[] };
+    details.disks[0]!.storageId = '00000000-0000-4000-8000-00000000dead';
+    const gone = { ...record, details };
+    const error = await expectCode(world.source.planRestore(asNew(), gone), 'STORAGE_NOT_FOUND');
     expect(error.hint).to.match(/"Main" \(.* free\), "Second"/);
+    expect((await world.source.planRestore(asNew(), record)).storage.name).to.equal('Main');
     const lines = await world.source.check();
     expect(lines.find(({ check }) => check === 'default-storage')?.status).to.equal('warning');
   });

@@ -88,7 +88,17 @@ export interface Completed<Report> extends EventBase {
 }
 
 export const BACKUP_PHASES = ['resolve', 'check', 'snapshot', 'transfer', 'verify', 'release'] as const;
-export const RESTORE_PHASES = ['plan', 'check', 'import', 'verify', 'swap', 'configure', 'start', 'release'] as const;
+export const RESTORE_PHASES = [
+  'plan',
+  'check',
+  'import',
+  'verify',
+  'place',
+  'swap',
+  'configure',
+  'start',
+  'release',
+] as const;
 export type BackupPhase = (typeof BACKUP_PHASES)[number];
 export type RestorePhase = (typeof RESTORE_PHASES)[number];
 

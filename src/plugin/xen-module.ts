@@ -31,6 +31,7 @@ import { Reconciler } from '../provider/reconciler.js';
 import { SourceOpener } from '../provider/source-opener.js';
 import { XenServerProvider } from '../provider/xen-server-provider.js';
 import { XenServerSource } from '../provider/xen-server-source.js';
+import { DiskMover } from '../restore/disk-mover.js';
 import { HostRestoreHandler } from '../restore/host-restore-handler.js';
 import { ItemRestoreRunner } from '../restore/item-restore-runner.js';
 import { MachineImporter } from '../restore/machine-importer.js';
@@ -119,6 +120,7 @@ export function sourceModule(host: HostServices, { settings, identity, newClient
 
     bind(RestoreSurvey).toSelf().inSingletonScope();
     bind(StateApplier).toSelf().inSingletonScope();
+    bind(DiskMover).toSelf().inSingletonScope();
     bind(MachineImporter).toSelf().inSingletonScope();
     bind(Overwriter).toSelf().inSingletonScope();
     bind(PowerSwitch).toSelf().inSingletonScope();

@@ -15,6 +15,8 @@ export interface ArchiveEdit {
   readonly drops: DroppedSettings;
   /** Names of the networks that those of the archive stand for in this pool, by the archive's UUID. */
   readonly networkNames: ReadonlyMap<string, string>;
+  /** Places of disks that do not come back. */
+  readonly leftOut: ReadonlySet<string>;
   /** UUID that the machine gets back; only meaningful for an import that keeps identities. */
   readonly machineUuid?: string;
 }
@@ -40,11 +42,33 @@ export function editArchive(archive: XvaArchive, edit: ArchiveEdit): void {
   if (edit.drops.tags) machine.tags = [];
   if (edit.drops.highAvailability) machine.ha_always_run = false;
   if (edit.machineUuid !== undefined) machine.uuid = edit.machineUuid;
+  dropDisks(archive, edit.leftOut);
   setMark(machine, edit.mark, edit.drops.autostart ? [AUTOSTART_KEY] : []);
   const disks = new Set(archiveDisks(archive).map(({ id }) => id));
   for (const object of archive.objects) {
     if (object.class === 'VDI' && disks.has(object.id)) setMark(object.snapshot, edit.mark);
     if (object.class === 'network') renameNetwork(object, edit.networkNames);
+  }
+}
+
+/** Takes disks in these places out: the records of image and attachment. Their data then has no place to go. */
+function dropDisks(archive: XvaArchive, positions: ReadonlySet<string>): void {
+  if (positions.size === 0) return;
+  const images = new Set(
+    archiveDisks(archive)
+      .filter(({ userdevice, isMemoryImage }) => !isMemoryImage && positions.has(userdevice))
+      .map(({ id }) => id),
+  );
+  const isGone = ({ class: className, id, snapshot }: XvaObject): boolean =>
+    className === 'VDI' ? images.has(id) : className === 'VBD' && images.has(textField(snapshot, 'VDI'));
+  const gone = new Set(archive.objects.filter(isGone).map(({ id }) => id));
+  archive.objects.splice(0, archive.objects.length, ...archive.objects.filter(({ id }) => !gone.has(id)));
+  for (const { class: className, snapshot } of archive.objects) {
+    const list = className === 'VM' ? 'VBDs' : className === 'SR' ? 'VDIs' : undefined;
+    const refs = list === undefined ? undefined : snapshot[list];
+    if (list !== undefined && Array.isArray(refs)) {
+      snapshot[list] = refs.filter((id) => typeof id !== 'string' || !gone.has(id));
+    }
   }
 }
 

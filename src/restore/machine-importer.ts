@@ -14,6 +14,7 @@ import { isXapiError } from '../xapi/xapi-error.js';
 import { isNullRef, type RefOf } from '../xapi/xapi-records.js';
 import { editArchive } from './archive-edit.js';
 import { type RestoreWish } from './restore-options.js';
+import { DiskMover } from './disk-mover.js';
 import { type MachineRestorePlan } from './restore-plan.js';
 import { StateApplier } from './state-applier.js';
 
@@ -46,13 +47,18 @@ export class MachineImporter {
     @inject(PoolConnection) private readonly pool: PoolConnection,
     @inject(OwnObjects) private readonly own: OwnObjects,
     @inject(StateApplier) private readonly states: StateApplier,
+    @inject(DiskMover) private readonly mover: DiskMover,
     @inject(ConnectionSettings) private readonly settings: ConnectionSettings,
     @inject(Clock) private readonly clock: Clock,
   ) {}
 
   /** The removal of all that is made is on `cleanup` until `keep` is called. */
-  async import(order: ImportOrder, cleanup: CleanupStack, onImported: () => void): Promise<Imported> {
-    const made: { ref?: RefOf<'VM'>; disks?: readonly RefOf<'VDI'>[] } = {};
+  async import(
+    order: ImportOrder,
+    cleanup: CleanupStack,
+    enter: (phase: 'verify' | 'place') => void,
+  ): Promise<Imported> {
+    const made: { ref?: RefOf<'VM'>; disks?: readonly RefOf<'VDI'>[] | undefined } = {};
     const forget = cleanup.add(`imported machine "${order.name}"`, async () => {
       if (made.ref !== undefined) await this.own.destroyMachine(made.ref, made.disks);
       await this.own.destroyImported(order.run.runId);
@@ -64,10 +70,17 @@ export class MachineImporter {
     void this.own.keepImportAlive(order.name, order.run, alive.signal);
     const sent = await this.#send(order, cleanup);
     made.ref = sent.ref;
-    onImported();
-    const machine = await this.states.load(sent.ref, order.signal);
+    enter('verify');
+    const first = await this.states.load(sent.ref, order.signal);
+    made.disks = allDisksOf(first);
+    assertComplete(first, order.plan.wish);
+    const onMove = (): void => {
+      // From here on a disk that is copied is told by its mark only.
+      made.disks = undefined;
+      enter('place');
+    };
+    const machine = await this.mover.move(first, order.plan.places, order.run, onMove, order.signal);
     made.disks = allDisksOf(machine);
-    assertComplete(machine, order.plan.wish);
     return { machine, archive: sent.archive, keep: forget };
   }
 
@@ -108,6 +121,7 @@ export class MachineImporter {
       details,
       drops: plan.wish.drops,
       networkNames: plan.networkNames,
+      leftOut: new Set(plan.wish.leftOut.map(({ position }) => position)),
       ...(plan.target.way === 'revive' ? { machineUuid: details.machine.uuid } : {}),
     };
   }
@@ -117,7 +131,7 @@ export class MachineImporter {
     const bytes = await archive.bytes;
     const task = await this.pool.createTask('xen-backup import', name, signal);
     cleanup.add('task of the import', () => task.release());
-    const query = { sr_id: plan.storage.ref, ...(plan.target.way === 'revive' ? { restore: 'true' } : {}) };
+    const query = { sr_id: plan.places.importTo.ref, ...(plan.target.way === 'revive' ? { restore: 'true' } : {}) };
     const { forceHttps } = plan.wish;
     try {
       return await this.pool.upload({ path: '/import', query, body: archive.stream, bytes, task, signal, forceHttps });
@@ -162,11 +176,11 @@ export function allDisksOf(machine: Machine): readonly RefOf<'VDI'>[] {
 }
 
 /** @throws {BackupError} RESTORE_FAILED when disks, interfaces, memory or TPM are missing or of another size. */
-function assertComplete(machine: Machine, { details, hasMemory }: RestoreWish): void {
+function assertComplete(machine: Machine, { details, disks, hasMemory }: RestoreWish): void {
   const found = disksOf(machine).map(
     ({ record, medium }) => `${record.userdevice}: ${medium.record.virtual_size} bytes`,
   );
-  const expected = details.disks.map(({ position, sizeBytes }) => `${position}: ${sizeBytes} bytes`);
+  const expected = disks.map(({ position, sizeBytes }) => `${position}: ${sizeBytes} bytes`);
   const foundInterfaces = machine.interfaces.map(({ record }) => `interface ${record.device}`);
   const expectedInterfaces = details.interfaces.map(({ position }) => `interface ${position}`);
   const foundRest = [machine.record.power_state.toLowerCase(), `${machine.record.VTPMs.length} TPMs`];

@@ -137,9 +137,7 @@ export class MachineRestoreRunner {
     const { existing } = plan.target;
     const importName = existing === undefined ? name : temporaryName(identity.runId, name);
     const order = { plan, run: identity, name: importName, media, meter, signal };
-    const imported = await this.importer.import(order, cleanup, () => {
-      run.enter('verify');
-    });
+    const imported = await this.importer.import(order, cleanup, run.enter);
     return existing === undefined
       ? await this.#complete(run, plan, imported)
       : await this.#moveInto(run, plan, imported, existing);
@@ -151,6 +149,9 @@ export class MachineRestoreRunner {
     const { signal } = run;
     const steps = interfaceSteps(machineState(machine).interfaces, wantedInterfaces(machine, plan));
     await this.states.apply(machine, steps, signal);
+    if (plan.host !== undefined) {
+      await this.states.apply(machine, [{ action: 'call', method: 'VM.set_affinity', args: [plan.host.ref] }], signal);
+    }
     const { blocked_operations: blocked } = plan.wish.details.machine.keptFields;
     if (Object.keys(blocked).length > 0) {
       await this.states.apply(
@@ -181,7 +182,7 @@ export class MachineRestoreRunner {
     const order = {
       existing: ref,
       imported: machine,
-      wanted: wantedState(machine, archive, plan),
+      wanted: wantedState(machine, archive, plan, await this.states.load(ref, signal)),
       run: identity,
       onSwapped: () => {
         run.enter('configure');
@@ -221,7 +222,7 @@ export class MachineRestoreRunner {
         run.warn('NOT_STARTED', `It was not started: "${double.name_label}" runs with one of its MAC addresses.`);
         return false;
       }
-      await this.power.start(ref);
+      await this.power.start(ref, plan.host?.ref);
       return true;
     } catch (error) {
       run.warn('NOT_STARTED', `It was restored but does not start: ${reasonOf(error)}`);

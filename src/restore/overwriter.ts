@@ -108,8 +108,9 @@ export class Overwriter {
     await this.#drop(ref, JOURNAL_DONE_KEY);
   }
 
-  async #journalOf({ imported, run }: OverwriteOrder, existing: Machine): Promise<OverwriteJournal> {
+  async #journalOf({ imported, wanted, run }: OverwriteOrder, existing: Machine): Promise<OverwriteJournal> {
     const own = new Set(await this.own.ownDisks(existing.record));
+    const kept = new Set(wanted.devices.map(({ mediumUuid }) => mediumUuid));
     return {
       version: 1,
       run: run.runId,
@@ -120,7 +121,7 @@ export class Overwriter {
       imported: imported.record.uuid,
       before: machineState(existing),
       oldDisks: disksOf(existing)
-        .filter(({ medium }) => own.has(medium.ref))
+        .filter(({ medium }) => own.has(medium.ref) && !kept.has(medium.record.uuid))
         .map(({ medium }) => medium.record.uuid),
       newDisks: disksOf(imported).map(({ medium }) => medium.record.uuid),
     };

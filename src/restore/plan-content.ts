@@ -2,17 +2,20 @@ import { machineConfiguration } from '../browser/machine-configuration.js';
 import { disksOf, type Machine } from '../browser/machine.js';
 import { formatBytes } from '../common/byte-size.js';
 import { type PlannedChange, type PlannedDisk, type PlannedInterface } from '../contract/index.js';
+import { type DiskPlaces } from './disk-places.js';
+import { type ChosenHost } from './host-choice.js';
 import { type ChosenNetwork } from './network-map.js';
+import { type SavedDisk } from './disk-selection.js';
 import { configurationChanges, plannedChange, savedConfiguration, wantedConfiguration } from './plan-changes.js';
 import { type RestoreWish } from './restore-options.js';
 import { type RestoreTarget } from './restore-target.js';
-import { type ChosenStorage } from './storage-choice.js';
 
 const NEW_ADDRESS = 'a new address';
 
 export interface PlanChoices {
   readonly networks: ReadonlyMap<string, ChosenNetwork>;
-  readonly storage: ChosenStorage;
+  readonly places: DiskPlaces;
+  readonly host: ChosenHost | undefined;
   /** The machine that is overwritten, as it is now. */
   readonly existing: Machine | undefined;
 }
@@ -25,7 +28,7 @@ export interface PlanContent {
 
 /** Where every disk and interface goes, and each setting that will be another one. */
 export function planContent(wish: RestoreWish, target: RestoreTarget, choices: PlanChoices): PlanContent {
-  const { existing } = choices;
+  const { existing, host } = choices;
   const interfaces = plannedInterfaces(wish, choices.networks);
   const now = existing === undefined ? undefined : machineConfiguration(existing.record);
   const saved = savedConfiguration(wish.details, now);
@@ -34,28 +37,37 @@ export function planContent(wish: RestoreWish, target: RestoreTarget, choices: P
   const devices =
     existing === undefined ? [] : [...interfaceChanges(existing, interfaces), ...removedDisks(existing, wish)];
   const identity = target.way === 'new' ? [{ what: 'UUID', from: wish.details.machine.uuid, to: 'a new one' }] : [];
+  const leftOut = existing === undefined ? wish.leftOut.map(leftOutChange) : [];
   return {
     disks: plannedDisks(wish, choices),
     interfaces,
-    changes: [...settings, ...identity, ...devices],
+    changes: [...settings, ...identity, ...(host === undefined ? [] : [hostChange(host)]), ...leftOut, ...devices],
   };
 }
 
-function plannedDisks({ details }: RestoreWish, { storage, existing }: PlanChoices): readonly PlannedDisk[] {
-  const places = new Map(
+function hostChange({ record }: ChosenHost): PlannedChange {
+  return plannedChange('host', '', record.name_label);
+}
+
+function leftOutChange({ position, name, sizeBytes }: SavedDisk): PlannedChange {
+  return plannedChange(`disk ${position}`, describeDisk(name, sizeBytes), 'does not come back');
+}
+
+function plannedDisks(wish: RestoreWish, { places, existing }: PlanChoices): readonly PlannedDisk[] {
+  const present = new Map(
     (existing === undefined ? [] : disksOf(existing)).map(({ record, medium }) => [
       record.userdevice,
       describeDisk(medium.record.name_label, medium.record.virtual_size),
     ]),
   );
-  return details.disks.map(({ position, name, sizeBytes, storageName }) => {
-    const replaces = places.get(position);
+  return wish.disks.map(({ position, name, sizeBytes, storageName }) => {
+    const replaces = present.get(position);
     return {
       position,
       name,
       sizeBytes,
       fromStorage: storageName,
-      toStorage: storage.record.name_label,
+      toStorage: (places.byPosition.get(position) ?? places.importTo).record.name_label,
       ...(replaces === undefined ? {} : { replaces }),
     };
   });

@@ -3,10 +3,10 @@ import { machinePath } from '../browser/source-name.js';
 import { formatBytes } from '../common/byte-size.js';
 import { type RestoreStep } from '../contract/index.js';
 import { type VmRecord } from '../xapi/xapi-records.js';
+import { type DiskPlaces } from './disk-places.js';
 import { type ChosenNetwork } from './network-map.js';
 import { type RestoreWish } from './restore-options.js';
 import { type RestoreTarget } from './restore-target.js';
-import { type ChosenStorage } from './storage-choice.js';
 
 export interface PlanWarning {
   readonly code: string;
@@ -35,7 +35,12 @@ export function planWarnings(wish: RestoreWish, target: RestoreTarget, grounds: 
     code: 'DUPLICATE_MAC',
     message: `The machine ${machinePath(double)} ("${double.name_label}") has a MAC address of the backup.`,
   }));
-  return [...missing, ...doubles, ...(target.way === 'beside' ? lossesOf(wish, grounds.existing) : [])];
+  const bootless = wish.leftOut.filter(({ isBootable }) => isBootable && target.way !== 'beside');
+  const noBoot = bootless.map(({ position, name }) => ({
+    code: 'BOOT_DISK_LEFT_OUT',
+    message: `The disk ${position} "${name}", which the machine boots from, does not come back: it will not start from its disks.`,
+  }));
+  return [...missing, ...doubles, ...noBoot, ...(target.way === 'beside' ? lossesOf(wish, grounds.existing) : [])];
 }
 
 /** What the pool has no way to bring into a machine that exists. */
@@ -62,15 +67,21 @@ function lossesOf({ details, hasMemory, name }: RestoreWish, existing: Machine |
 }
 
 /** The restore in sentences, in the order in which it happens. */
-export function planSteps(wish: RestoreWish, target: RestoreTarget, storage: ChosenStorage): readonly RestoreStep[] {
+export function planSteps(wish: RestoreWish, target: RestoreTarget, places: DiskPlaces): readonly RestoreStep[] {
   const step = (action: string, description: string, isDestructive = false): RestoreStep => ({
     action,
     description,
     isDestructive,
   });
   const { details, item, name, hasMemory } = wish;
-  const where = `storage "${storage.record.name_label}"`;
-  const count = details.disks.length;
+  const where = `storage "${places.importTo.record.name_label}"`;
+  const count = wish.disks.length;
+  const moves = wish.disks.flatMap(({ position, name: disk, sizeBytes }) => {
+    const to = places.byPosition.get(position);
+    if (to === undefined || to.ref === places.importTo.ref) return [];
+    const what = `disk ${position} "${disk}" (${formatBytes(sizeBytes)})`;
+    return [step('place', `Copy ${what} on to storage "${to.record.name_label}" and remove the first copy.`)];
+  });
   const what = `${count} ${count === 1 ? 'disk' : 'disks'}, ${formatBytes(item.bytes)}`;
   const startVerb = hasMemory && target.way !== 'beside' ? 'Resume' : 'Start';
   const start = wish.startAfter ? [step('start', `${startVerb} "${name}" and check that it runs.`)] : [];
@@ -81,6 +92,7 @@ export function planSteps(wish: RestoreWish, target: RestoreTarget, storage: Cho
     return [
       step('import', `Import ${kind}"${name}" (${what}) to ${where}${identity}${memory}.`),
       step('verify', 'Compare it with the record.'),
+      ...moves,
       ...start,
     ];
   }
@@ -88,6 +100,7 @@ export function planSteps(wish: RestoreWish, target: RestoreTarget, storage: Cho
   return [
     step('import', `Import the backup (${what}) beside "${name}" to ${where}.`),
     step('verify', 'Compare it with the record.'),
+    ...moves,
     ...(state === 'Halted' ? [] : [step('stop', `Stop "${name}" (${wish.stop ?? ''}).`, true)]),
     step('swap', `Put the backup's disks in the place of the disks of "${name}".`, true),
     step('configure', `Bring configuration and network interfaces of "${name}" back to the backup's.`, true),

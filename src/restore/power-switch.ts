@@ -18,13 +18,13 @@ export class PowerSwitch {
     await this.#assertState(ref, 'Halted');
   }
 
-  /** Starts a machine unless it runs already; one that is suspended goes on where it was. */
-  async start(ref: RefOf<'VM'>): Promise<void> {
+  /** Starts a machine unless it runs already; one that is suspended goes on where it was. On a host, if one is named. */
+  async start(ref: RefOf<'VM'>, host?: RefOf<'host'>): Promise<void> {
     const { power_state: state } = await this.#record(ref);
     if (state === 'Running') return;
-    await this.pool.callTask(state === 'Suspended' ? 'VM.resume' : 'VM.start', [ref, false, false], {
-      timeoutMs: START_TIMEOUT_MS,
-    });
+    const verb = state === 'Suspended' ? 'VM.resume' : 'VM.start';
+    const [method, args] = host === undefined ? [verb, [ref]] : [`${verb}_on`, [ref, host]];
+    await this.pool.callTask(method, [...args, false, false], { timeoutMs: START_TIMEOUT_MS });
     await this.#assertState(ref, 'Running');
   }
 

@@ -7,8 +7,20 @@ import {
   type SavesetRecord,
 } from '../contract/index.js';
 import { type MachineDetails, machineDetailsSchema } from '../format/machine-details.js';
+import { type StorageRule } from './disk-places.js';
+import { type SavedDisk, selectDisks } from './disk-selection.js';
 import { type NetworkRule } from './network-map.js';
 
+/** One name or several; several also as one text with commas. What looks like a number is a disk's position. */
+const nameList = z
+  .union([
+    z.string(),
+    z.int().nonnegative().transform(String),
+    z.array(z.union([z.string(), z.int()]).transform(String)),
+  ])
+  .transform((value) => (typeof value === 'string' ? value.split(',') : value).map((name) => name.trim()))
+  .refine((names) => names.every((name) => name !== ''), 'must name disks')
+  .optional();
 const keepOrDrop = z.enum(['keep', 'drop']).optional();
 
 const optionsSchema = z.strictObject({
@@ -22,11 +34,17 @@ const optionsSchema = z.strictObject({
   tags: keepOrDrop,
   ha: keepOrDrop,
   autostart: keepOrDrop,
+  /** The disks that come back, or those that do not. Default: all. */
+  disks: nameList,
+  excludeDisks: nameList,
+  /** The host that it is to run on, by UUID or name. Default: as the pool decides. */
+  host: z.string().trim().min(1).optional(),
 });
 
-/** Options of this beginning map networks: `network.<from>=<to>`. */
+/** Options of these beginnings map one thing to another: `network.<from>=<to>`, `storage.<disk>=<to>`. */
 const NETWORK_PREFIX = 'network.';
-const networkName = z.union([z.string().trim().min(1), z.int().nonnegative()]).transform(String);
+const STORAGE_PREFIX = 'storage.';
+const mappedName = z.union([z.string().trim().min(1), z.int().nonnegative()]).transform(String);
 
 /** Settings of the backup that do not come back. */
 export interface DroppedSettings {
@@ -41,6 +59,13 @@ export interface RestoreWish {
   /** Name of the new machine, or the saved name. */
   readonly name: string;
   readonly storage: string | undefined;
+  /** Disks that go elsewhere than the others. */
+  readonly storages: readonly StorageRule[];
+  /** The saved disks that come back, and those that do not. */
+  readonly disks: readonly SavedDisk[];
+  readonly leftOut: readonly SavedDisk[];
+  /** The host that it shall run on. */
+  readonly host: string | undefined;
   readonly startAfter: boolean;
   readonly macs: 'keep' | 'generate';
   readonly networks: readonly NetworkRule[];
@@ -65,7 +90,7 @@ export function parseRestoreRequest(request: RestoreRequest, record: SavesetReco
       hint: 'Restore the whole machine, as new or over the existing one.',
     });
   }
-  const { settings, networks } = parseOptions(request.options ?? {});
+  const { settings, networks, storages } = parseOptions(request.options ?? {});
   const details = parseDetails(record);
   const { mac, stop, http } = settings;
   const hasMemory = record.consistency === 'memory';
@@ -89,10 +114,21 @@ export function parseRestoreRequest(request: RestoreRequest, record: SavesetReco
       },
     );
   }
+  const disks = selectDisks({ only: settings.disks, except: settings.excludeDisks }, details.disks);
+  const leftOut = details.disks.filter((disk) => !disks.includes(disk));
+  if (hasMemory && leftOut.length > 0) {
+    throw new BackupError('REQUEST_INVALID', 'A machine that comes back with its memory needs all of its disks.', {
+      hint: 'Leave out disks and excludeDisks, or restore a backup without memory.',
+    });
+  }
   return {
     mode,
     name: targetName(request, details),
     storage: request.storage,
+    storages,
+    disks,
+    leftOut,
+    host: settings.host,
     startAfter: request.startAfter ?? false,
     macs: mac ?? (request.mode === 'overwrite' ? 'keep' : 'generate'),
     networks,
@@ -113,25 +149,35 @@ export function parseRestoreRequest(request: RestoreRequest, record: SavesetReco
 function parseOptions(options: Options): {
   readonly settings: z.infer<typeof optionsSchema>;
   readonly networks: readonly NetworkRule[];
+  readonly storages: readonly StorageRule[];
 } {
   const entries = Object.entries(options);
-  const isNetwork = ([key]: readonly [string, unknown]): boolean => key.startsWith(NETWORK_PREFIX);
-  const settings = optionsSchema.safeParse(Object.fromEntries(entries.filter((entry) => !isNetwork(entry))));
+  const isMap = ([key]: readonly [string, unknown]): boolean =>
+    key.startsWith(NETWORK_PREFIX) || key.startsWith(STORAGE_PREFIX);
+  const settings = optionsSchema.safeParse(Object.fromEntries(entries.filter((entry) => !isMap(entry))));
   if (!settings.success) throw invalidOptions(z.prettifyError(settings.error));
-  const networks = entries.filter(isNetwork).map(([key, value]) => {
-    const from = key.slice(NETWORK_PREFIX.length).trim();
-    const to = networkName.safeParse(value);
-    if (from === '' || !to.success) throw invalidOptions(`"${key}" does not map a network of the backup to another.`);
-    return { from, to: to.data };
-  });
-  return { settings: settings.data, networks };
+  const mapped = (prefix: string): { from: string; to: string }[] =>
+    entries
+      .filter(([key]) => key.startsWith(prefix))
+      .map(([key, value]) => {
+        const from = key.slice(prefix.length).trim();
+        const to = mappedName.safeParse(value);
+        if (from === '' || !to.success) throw invalidOptions(`"${key}" does not map one thing to another.`);
+        return { from, to: to.data };
+      });
+  return {
+    settings: settings.data,
+    networks: mapped(NETWORK_PREFIX),
+    storages: mapped(STORAGE_PREFIX).map(({ from, to }) => ({ disk: from, to })),
+  };
 }
 
 function invalidOptions(why: string): BackupError {
   return new BackupError('REQUEST_INVALID', `The options are not valid: ${why}`, {
     hint:
-      'Restores know mac=keep|generate, network.<from>=<to> (by UUID, name or VLAN), tags=keep|drop, ha=keep|drop, ' +
-      'autostart=keep|drop, stop=clean|hard and http=https.',
+      'Restores know mac=keep|generate, network.<from>=<to> (by UUID, name or VLAN), storage.<disk>=<storage>, ' +
+      'disks=<list>, excludeDisks=<list>, host=<name>, tags=keep|drop, ha=keep|drop, autostart=keep|drop, ' +
+      'stop=clean|hard and http=https.',
   });
 }
 

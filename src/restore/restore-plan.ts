@@ -8,26 +8,23 @@ import {
   type RestorePlan,
   type RestoreStep,
 } from '../contract/index.js';
-import { type RefOf, type VifRecord, type VmRecord } from '../xapi/xapi-records.js';
+import { type RefOf, type VifRecord, type VmRecord, type XapiRecordTypes } from '../xapi/xapi-records.js';
 import { type ChosenNetwork, type NetworkSituation, planNetworks } from './network-map.js';
 import { planContent } from './plan-content.js';
 import { planSteps, planWarnings, type PlanWarning } from './plan-story.js';
 import { type RestoreWish } from './restore-options.js';
 import { isOrdinary, type RestoreTarget } from './restore-target.js';
-import {
-  assertSpace,
-  type ChosenStorage,
-  freeBytesOf,
-  neededBytesOn,
-  type StorageSituation,
-} from './storage-choice.js';
+import { type DiskPlaces, placeDisks } from './disk-places.js';
+import { assertReaches, type ChosenHost } from './host-choice.js';
+import { freeBytesOf, type StorageSituation } from './storage-choice.js';
 
 /** What of the pool a plan depends on. */
-export interface RestoreSituation extends NetworkSituation, StorageSituation {
+export interface RestoreSituation extends StorageSituation, Pick<NetworkSituation, 'networks'> {
   readonly machines: ReadonlyMap<RefOf<'VM'>, VmRecord>;
   readonly interfaces: ReadonlyMap<RefOf<'VIF'>, VifRecord>;
-  /** The storage chosen, with fresh numbers. */
-  readonly storage: ChosenStorage;
+  readonly cards: ReadonlyMap<string, Pick<XapiRecordTypes['PIF'], 'network' | 'VLAN' | 'host'>>;
+  /** The host that it shall run on. */
+  readonly host: ChosenHost | undefined;
   /** The machine that is overwritten, as it is now. */
   readonly existing: Machine | undefined;
 }
@@ -35,8 +32,8 @@ export interface RestoreSituation extends NetworkSituation, StorageSituation {
 export interface MachineRestorePlan {
   readonly wish: RestoreWish;
   readonly target: RestoreTarget;
-  readonly storage: ChosenStorage;
-  readonly neededBytes: number;
+  readonly places: DiskPlaces;
+  readonly host: ChosenHost | undefined;
   /** Network of each saved interface, by its position; absent when the pool has no such network. */
   readonly networks: ReadonlyMap<string, RefOf<'network'>>;
   /** Names of the networks that the saved ones stand for here, by the saved UUID. */
@@ -50,27 +47,28 @@ export interface MachineRestorePlan {
 
 /**
  * All of the restore, decided. Changes nothing.
- * @throws {BackupError} STORAGE_FULL; REQUEST_INVALID, OBJECT_NOT_FOUND and OBJECT_AMBIGUOUS for the network map;
+ * @throws {BackupError} what `placeDisks` and `assertReaches` refuse; REQUEST_INVALID, OBJECT_NOT_FOUND and OBJECT_AMBIGUOUS for the network map;
  *   REQUEST_INVALID for a start beside a running machine with the same MAC address.
  */
 export function planRestore(wish: RestoreWish, target: RestoreTarget, situation: RestoreSituation): MachineRestorePlan {
-  const { details, item } = wish;
-  const { storage } = situation;
-  const need = { diskBytes: diskBytesOf(wish), archiveBytes: item.bytes };
-  assertSpace(storage, need, situation);
+  const { details, item, disks, storages: rules, storage, hasMemory } = wish;
+  const memoryBytes = hasMemory ? details.machine.memoryBytes : 0;
+  const places = placeDisks({ disks, rules, storage, memoryBytes, archiveBytes: item.bytes }, situation);
   const chosen = planNetworks(details.interfaces, wish.networks, situation);
+  const { host } = situation;
+  if (host !== undefined) assertReaches(host, chosen.values(), situation);
   const doubles = wish.macs === 'keep' ? doublesOf(details.interfaces, target.existing?.ref, situation) : [];
   assertStartable(wish, doubles);
   return {
     wish,
     target,
-    storage,
-    neededBytes: neededBytesOn(storage.record, need.diskBytes, need.archiveBytes),
+    places,
+    host,
     networks: new Map([...chosen].map(([position, { ref }]) => [position, ref])),
     networkNames: networkNames(wish, chosen, situation),
-    ...planContent(wish, target, { networks: chosen, storage, existing: situation.existing }),
+    ...planContent(wish, target, { networks: chosen, places, host, existing: situation.existing }),
     warnings: planWarnings(wish, target, { networks: chosen, doubles, existing: situation.existing }),
-    steps: planSteps(wish, target, storage),
+    steps: planSteps(wish, target, places),
   };
 }
 
@@ -91,7 +89,8 @@ export function doublesOf(
 
 /** The plan as a host shows it. */
 export function toContractPlan(plan: MachineRestorePlan): RestorePlan {
-  const { record } = plan.storage;
+  const { importTo, neededBytes } = plan.places;
+  const { record } = importTo;
   return {
     mode: plan.wish.mode,
     targetName: plan.wish.name,
@@ -100,7 +99,7 @@ export function toContractPlan(plan: MachineRestorePlan): RestorePlan {
       id: record.uuid,
       name: record.name_label,
       freeBytes: freeBytesOf(record),
-      neededBytes: plan.neededBytes,
+      neededBytes,
     },
     disks: plan.disks,
     interfaces: plan.interfaces,
@@ -110,17 +109,11 @@ export function toContractPlan(plan: MachineRestorePlan): RestorePlan {
   };
 }
 
-/** Some storages give every disk its whole size; the memory of a suspended machine is a disk too. */
-function diskBytesOf({ details, hasMemory }: RestoreWish): number {
-  const memoryBytes = hasMemory ? details.machine.memoryBytes : 0;
-  return details.disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, memoryBytes);
-}
-
 /** Networks that the machine has no interface in are in archives too: they go by the name they have here. */
 function networkNames(
   { details }: RestoreWish,
   chosen: ReadonlyMap<string, ChosenNetwork>,
-  { networks }: NetworkSituation,
+  { networks }: Pick<NetworkSituation, 'networks'>,
 ): ReadonlyMap<string, string> {
   const names = new Map([...networks.values()].map(({ uuid, name_label }) => [uuid, name_label]));
   for (const { position, networkId } of details.interfaces) {

@@ -6,8 +6,10 @@ import { isNullRef, type RefOf, type SrRecord } from '../xapi/xapi-records.js';
 /** The storages of a pool as a choice needs them. */
 export interface StorageSituation {
   readonly storages: ReadonlyMap<RefOf<'SR'>, SrRecord>;
-  /** References of the storages that at least one host has attached. */
+  /** References of the storages that at least one host has attached; with `hostName` that one host. */
   readonly attached: ReadonlySet<RefOf<'SR'>>;
+  /** The one host that must see them. */
+  readonly hostName?: string | undefined;
   readonly defaultStorage: RefOf<'SR'>;
 }
 
@@ -27,6 +29,13 @@ export function freeBytesOf(record: Pick<SrRecord, 'physical_size' | 'physical_u
  */
 export function chooseStorage(wanted: string | undefined, situation: StorageSituation): ChosenStorage {
   return wanted === undefined ? defaultStorage(situation) : namedStorage(wanted, situation);
+}
+
+/** The storage with this UUID when it takes disks now: where they were. */
+export function originalStorage(uuid: string, situation: StorageSituation): ChosenStorage | undefined {
+  const all = [...situation.storages].map(([ref, record]) => ({ ref, record }));
+  const found = uuid === '' ? undefined : all.find(({ record }) => record.uuid === uuid);
+  return found !== undefined && whyUnfit(found, situation) === undefined ? found : undefined;
 }
 
 /**
@@ -96,10 +105,11 @@ function namedStorage(wanted: string, situation: StorageSituation): ChosenStorag
 }
 
 /** Why disks can't go there; undefined when they can. Content types: facts 2 (SR) and 4.4. */
-function whyUnfit({ ref, record }: ChosenStorage, { attached }: StorageSituation): string | undefined {
+function whyUnfit({ ref, record }: ChosenStorage, { attached, hostName }: StorageSituation): string | undefined {
   const isForDisks = !['iso', 'disk'].includes(record.content_type) && !['iso', 'udev'].includes(record.type);
   if (!isForDisks || record.is_tools_sr) return 'is not for the disks of machines';
-  return attached.has(ref) ? undefined : 'is not attached to any host';
+  if (attached.has(ref)) return undefined;
+  return hostName === undefined ? 'is not attached to any host' : `is not attached to the host "${hostName}"`;
 }
 
 function notFound(message: string, situation: StorageSituation): BackupError {

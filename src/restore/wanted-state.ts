@@ -1,8 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { type Machine } from '../browser/machine.js';
+import { disksOf, type Machine } from '../browser/machine.js';
 import { archiveMachine, type XvaArchive } from '../format/ova-xml.js';
 import { isStruct, type XmlRpcValue } from '../format/xml-rpc-value.js';
-import { type InterfaceState, machineState, type MachineState } from './machine-state.js';
+import {
+  deviceState,
+  type DeviceState,
+  type InterfaceState,
+  machineState,
+  type MachineState,
+} from './machine-state.js';
 import { type MachineRestorePlan } from './restore-plan.js';
 
 /**
@@ -27,7 +33,12 @@ export function wantedInterfaces(imported: Machine, plan: MachineRestorePlan): r
  * What an existing machine is to become: the imported one, under the name that it was saved with. An import adds keys
  * to `platform` that a machine of its own age doesn't have, so that map is taken as it was saved.
  */
-export function wantedState(imported: Machine, archive: XvaArchive, plan: MachineRestorePlan): MachineState {
+export function wantedState(
+  imported: Machine,
+  archive: XvaArchive,
+  plan: MachineRestorePlan,
+  existing: Machine,
+): MachineState {
   const state = machineState(imported);
   const { machine } = plan.wish.details;
   const platform = textMapOf(archiveMachine(archive).snapshot.platform);
@@ -38,9 +49,19 @@ export function wantedState(imported: Machine, archive: XvaArchive, plan: Machin
       name_label: machine.name,
       blocked_operations: machine.keptFields.blocked_operations,
       ...(platform === undefined ? {} : { platform }),
+      ...(plan.host === undefined ? {} : { affinity: plan.host.ref }),
     },
+    devices: [...state.devices, ...keptDevices(existing, plan)],
     interfaces: [...wantedInterfaces(imported, plan)],
   };
+}
+
+/** Disks that are left out of the restore stay as they are. */
+function keptDevices(existing: Machine, { wish }: MachineRestorePlan): readonly DeviceState[] {
+  const leftOut = new Set(wish.leftOut.map(({ position }) => position));
+  return disksOf(existing)
+    .filter(({ record }) => leftOut.has(record.userdevice))
+    .map(deviceState);
 }
 
 /** A random address of the range that everybody may hand out: unicast, locally administered. */

@@ -4,7 +4,8 @@ import { type Clock, systemClock } from '../common/clock.js';
 import { BackupError } from '../contract/backup-error.js';
 import { type OpenedItem } from '../contract/media.js';
 import { type SavesetItem } from '../contract/saveset-record.js';
-import { type XvaArchive } from '../format/ova-xml.js';
+import { DiskFilter } from '../format/disk-filter.js';
+import { archiveDisks, type XvaArchive } from '../format/ova-xml.js';
 import { XvaReader, type XvaReaderOptions, type XvaSummary } from '../format/xva-reader.js';
 import { rewriteOvaXml } from '../format/xva-head.js';
 import { cancellation } from './cancellation.js';
@@ -20,7 +21,10 @@ export interface VerifiedArchiveOptions {
   readonly item: OpenedItem;
   /** What the saveset record says of it. */
   readonly expected: SavesetItem;
-  /** Changes the records before they go out; ids and sizes of disks must stay. Without it, bytes go out as stored. */
+  /**
+   * Changes the records before they go out; ids and sizes of disks must stay. The data of a disk whose records it takes
+   * away is checked and does not go out. Without it, bytes go out as stored.
+   */
   readonly editArchive?: (archive: XvaArchive) => void;
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
@@ -34,8 +38,8 @@ export interface VerifiedArchiveOptions {
 export interface VerifiedArchive {
   /** Errors with a `BackupError`: DATA_DAMAGED, MEDIUM_FAILED, CANCELLED. Destroying it closes the item. */
   readonly stream: Readable;
-  /** How many bytes `stream` will give; known once `ova.xml` was read. */
-  readonly bytes: Promise<number>;
+  /** How many bytes `stream` will give; known once `ova.xml` was read. Undefined when disks are left out: nobody knows. */
+  readonly bytes: Promise<number | undefined>;
   /** The records as they go out. */
   readonly archive: Promise<XvaArchive>;
   /** What was found in the stored archive; resolves when everything was checked. */
@@ -64,7 +68,7 @@ class ArchiveStream extends Readable {
   readonly #watch: InactivityWatch;
   readonly #reader: XvaReader;
   readonly #digest = createHash('sha256');
-  readonly #bytes = deferred<number>();
+  readonly #bytes = deferred<number | undefined>();
   readonly #archive = deferred<XvaArchive>();
   readonly #summary = deferred<XvaSummary>();
   readonly #onAbort = (): void => {
@@ -72,6 +76,8 @@ class ArchiveStream extends Readable {
   };
   /** Pieces of the head, until `ova.xml` is complete. */
   #head: Buffer[] | undefined = [];
+  /** Set when disks are left out. */
+  #filter: DiskFilter | undefined;
   readonly #held: Buffer[] = [];
   #heldBytes = 0;
   #readBytes = 0;
@@ -152,7 +158,7 @@ class ArchiveStream extends Readable {
     const wasHead = this.#head;
     wasHead?.push(chunk);
     this.#reader.push(chunk);
-    if (wasHead === undefined) this.#hold(chunk);
+    if (wasHead === undefined) this.#holdData(chunk);
     onBytes?.(chunk.length);
   }
 
@@ -163,10 +169,15 @@ class ArchiveStream extends Readable {
     this.#head = undefined;
     const rest = gathered.subarray(headBytes);
     const { head, archive } = rewriteOvaXml(gathered.subarray(0, headBytes), editArchive);
-    this.#bytes.resolve(item.bytes - headBytes + head.length);
+    this.#filter = filterBetween(this.#reader.archive ?? archive, archive);
+    this.#bytes.resolve(this.#filter === undefined ? item.bytes - headBytes + head.length : undefined);
     this.#archive.resolve(archive);
     this.#hold(head);
-    if (rest.length > 0) this.#hold(rest);
+    if (rest.length > 0) this.#holdData(rest);
+  }
+
+  #holdData(chunk: Buffer): void {
+    for (const piece of this.#filter?.push(chunk) ?? [chunk]) this.#hold(piece);
   }
 
   #hold(piece: Buffer): void {
@@ -211,6 +222,13 @@ class ArchiveStream extends Readable {
       this.destroy(itemDamaged(this.#options.expected.name, error));
     }
   }
+}
+
+/** For the disks that are in the stored archive and not in the one that goes out. */
+function filterBetween(stored: XvaArchive, sent: XvaArchive): DiskFilter | undefined {
+  const staying = new Set(archiveDisks(sent).map(({ id }) => id));
+  const dropped = archiveDisks(stored).filter(({ id }) => !staying.has(id));
+  return dropped.length === 0 ? undefined : new DiskFilter(new Set(dropped.map(({ id }) => id)));
 }
 
 function stalledMedium(item: string, limitMs: number): BackupError {
