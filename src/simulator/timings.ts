@@ -14,6 +14,8 @@ export interface PoolTimings {
   restoreFuseMs: number;
   /** How long a host that restarts answers nobody. */
   restartMs: number;
+  /** So long VDI.data_destroy waits for the VBDs of a disk to go. */
+  dataDestroyWaitMs: number;
   /** How long the control domain keeps a disk after an NBD connection ended. */
   nbdDetachMs: number;
   /** How long an answer over NBD is on its way: the distance between client and host. */
@@ -29,6 +31,7 @@ export function defaultTimings(): PoolTimings {
     coalesceDelayMs: 30_000,
     restoreFuseMs: 30_000,
     restartMs: 60_000,
+    dataDestroyWaitMs: 4000,
     nbdDetachMs: 200,
     nbdLatencyMs: 0,
   };

@@ -5,6 +5,7 @@ import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, mapOf, setOf, textOf, type XapiRecord } from '../wire/wire-value.js';
 import { without } from '../xva/without.js';
+import { endLog, startLog } from './change-logs.js';
 import { assertSpace, parentOf, spaceOf, updateSrSpace } from './sr-space.js';
 
 export interface NewVdi {
@@ -38,6 +39,7 @@ export function createVdi(pool: SimulatedPool, vdi: NewVdi, content?: DiskConten
   if (vdi.isSpaceChecked !== true) assertSpace(pool, vdi.SR, physicalBytes);
   const ref = pool.store.create('VDI', { ...fields, physical_utilisation: physicalBytes });
   pool.contents.set(ref, bytes);
+  if (flagOf(pool.store.get('VDI', ref), 'cbt_enabled')) startLog(pool, ref);
   updateSrSpace(pool, vdi.SR);
   return ref;
 }
@@ -47,6 +49,7 @@ export function dropVdi(pool: SimulatedPool, ref: string): void {
   const record = pool.store.get('VDI', ref);
   assertNotInUse(pool, ref, 'destroy');
   for (const vbd of setOf(record, 'VBDs')) destroyVbd(pool, vbd);
+  endLog(pool, ref, 'destroyed');
   pool.store.destroy('VDI', ref);
   pool.contents.delete(ref);
   updateSrSpace(pool, textOf(record, 'SR'));
@@ -97,9 +100,14 @@ export function assertManaged(pool: SimulatedPool, ref: string): void {
   if (!flagOf(pool.store.get('VDI', ref), 'managed')) throw new SimulatedFailure('VDI_NOT_MANAGED', [ref]);
 }
 
-export function assertNotInUse(pool: SimulatedPool, ref: string, operation: string): void {
+/** Throws OTHER_OPERATION_IN_PROGRESS [`VDI`, vdi] while something is done to the disk. */
+export function assertIdle(pool: SimulatedPool, ref: string): void {
   const isBusy = Object.keys(mapOf(pool.store.get('VDI', ref), 'current_operations')).length > 0;
   if (isBusy) throw new SimulatedFailure('OTHER_OPERATION_IN_PROGRESS', ['VDI', ref]);
+}
+
+export function assertNotInUse(pool: SimulatedPool, ref: string, operation: string): void {
+  assertIdle(pool, ref);
   if (isInUse(pool, ref)) throw new SimulatedFailure('VDI_IN_USE', [ref, operation]);
 }
 

@@ -1,10 +1,12 @@
 import { type Fields } from '../record-store.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, mapOf, NULL_REF, numberOf, textOf, wireDate, type XapiRecord } from '../wire/wire-value.js';
+import { splitLog } from './change-logs.js';
 import { contentOf, createVdi, dropVdi } from './disk-records.js';
 import { branch, coalesceLater } from './image-chain.js';
 
 export {
+  assertIdle,
   assertManaged,
   assertNotInUse,
   contentOf,
@@ -25,7 +27,7 @@ export function destroyVdi(pool: SimulatedPool, ref: string): void {
 export function snapshotVdi(pool: SimulatedPool, ref: string, extra: Fields = {}): string {
   const parent = branch(pool, ref);
   const record = pool.store.get('VDI', ref);
-  return createVdi(
+  const snapshot = createVdi(
     pool,
     {
       SR: textOf(record, 'SR'),
@@ -42,6 +44,8 @@ export function snapshotVdi(pool: SimulatedPool, ref: string, extra: Fields = {}
     },
     contentOf(pool, ref).snapshot(),
   );
+  splitLog(pool, ref, snapshot);
+  return snapshot;
 }
 
 /** An independent disk with the same bytes, in the same SR or another. */

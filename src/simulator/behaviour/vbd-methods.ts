@@ -4,7 +4,9 @@ import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, NULL_REF, setOf, textOf } from '../wire/wire-value.js';
 import { fieldsForCreate } from './constructor.js';
 import { deviceName, freeDiskDevices } from './devices.js';
-import { assertManaged, destroyVbd } from './disks.js';
+import { openLog } from './change-logs.js';
+import { destroyVbd } from './disks.js';
+import { assertHasData } from './vdi-methods.js';
 
 /** Detaches from a running VM. */
 const unplug: Method = ({ pool }, args) => {
@@ -54,6 +56,7 @@ export const vbdMethods: MethodTable = {
     assertRunning(pool, textOf(record, 'VM'));
     if (flagOf(record, 'currently_attached')) throw new SimulatedFailure('DEVICE_ALREADY_ATTACHED', [vbd]);
     assertNotTaken(pool, vbd);
+    if (textOf(record, 'mode') === 'RW') openLog(pool, textOf(record, 'VDI'));
     pool.store.patch('VBD', vbd, {
       currently_attached: true,
       device: deviceName(Number(textOf(record, 'userdevice'))),
@@ -86,7 +89,7 @@ export const vbdMethods: MethodTable = {
 };
 
 function assertDiskFits(pool: SimulatedPool, vdi: string, isDisk: boolean, mode: string): void {
-  assertManaged(pool, vdi);
+  assertHasData(pool, vdi);
   const record = pool.store.get('VDI', vdi);
   if (isDisk && mode === 'RW' && flagOf(record, 'read_only')) throw new SimulatedFailure('VDI_READONLY', [vdi]);
 }

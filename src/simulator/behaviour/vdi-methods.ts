@@ -2,7 +2,8 @@ import { createDiskContent } from '../content/content-spec.js';
 import { type Method, type MethodTable } from '../rpc/method.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
-import { NULL_REF, numberOf, textOf } from '../wire/wire-value.js';
+import { flagOf, NULL_REF, numberOf, textOf } from '../wire/wire-value.js';
+import { logReplacement } from './change-logs.js';
 import { fieldsForCreate } from './constructor.js';
 import {
   assertManaged,
@@ -74,8 +75,11 @@ export const vdiMethods: MethodTable = {
     return undefined;
   },
   'VDI.set_on_boot': ({ pool }, args) => {
-    assertNotInUse(pool, args.text(0), 'set_on_boot');
-    pool.store.patch('VDI', args.text(0), { on_boot: args.text(1), sm_config: { on_boot: args.text(1) } });
+    const vdi = args.text(0);
+    assertNotInUse(pool, vdi, 'set_on_boot');
+    assertHasData(pool, vdi);
+    if (flagOf(pool.store.get('VDI', vdi), 'cbt_enabled')) throw new SimulatedFailure('VDI_CBT_ENABLED', [vdi]);
+    pool.store.patch('VDI', vdi, { on_boot: args.text(1), sm_config: { on_boot: args.text(1) } });
     return undefined;
   },
 };
@@ -92,6 +96,7 @@ function copyVdi(pool: SimulatedPool, vdi: string, sr: string, into: string): st
   if (size > numberOf(target, 'virtual_size')) throw new SimulatedFailure('VDI_TOO_SMALL', [into, String(size)]);
   if (isInUse(pool, into)) throw new SimulatedFailure('VDI_IN_USE', [into, 'copy']);
   pool.contents.set(into, contentOf(pool, vdi).clone());
+  logReplacement(pool, into);
   updateVdiSpace(pool, into);
   return into;
 }

@@ -3,6 +3,7 @@ import { type CallContext, type MethodTable } from '../rpc/method.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { EPOCH, flagOf, NULL_REF, numberOf, setOf, textOf, wireDate, type XapiRecord } from '../wire/wire-value.js';
+import { openLogsOf } from './change-logs.js';
 import { createSuspendImage } from './checkpoint-vm.js';
 import { deviceName } from './devices.js';
 import { destroyVdi } from './disks.js';
@@ -165,6 +166,7 @@ function assertDisksFree(pool: SimulatedPool, vm: string): void {
 
 function enterHost(pool: SimulatedPool, vm: string, host: string, isPaused: boolean): void {
   const { store } = pool;
+  openLogsOf(pool, vm);
   const record = store.get('VM', vm);
   const now = wireDate(pool.nowMs());
   for (const vbd of setOf(record, 'VBDs')) {

@@ -2,6 +2,7 @@ import { KIB } from '../../common/byte-size.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type ByteSource, ZERO_NAME, ZERO_SOURCE } from './byte-source.js';
 import { knownSources } from './known-sources.js';
+import { type UnitBitmap } from './unit-bitmap.js';
 
 /** Writes are kept in pieces of this size: the granularity of changed-block tracking. */
 export const UNIT_BYTES = 64 * KIB;
@@ -27,6 +28,7 @@ export class DiskContent {
   #units: Map<number, Unit>;
   #isShared = false;
   #overlayBytes = 0;
+  #writeLog: UnitBitmap | undefined;
 
   constructor(sizeBytes: number, base: ByteSource = ZERO_SOURCE) {
     this.#sizeBytes = sizeBytes;
@@ -77,6 +79,11 @@ export class DiskContent {
       this.#writeUnit(Math.floor(position / UNIT_BYTES), position % UNIT_BYTES, data.subarray(done, done + take));
       done += take;
     }
+  }
+
+  /** Notes every write in `log` from now on, whatever it changes; undefined: no longer. Snapshots and clones do not. */
+  trackWrites(log: UnitBitmap | undefined): void {
+    this.#writeLog = log;
   }
 
   /** True when all these bytes are zero; looks at them only where no rule says so. */
@@ -233,6 +240,7 @@ export class DiskContent {
     const unit = unitFor(bytes, start, isWhole);
     this.#overlayBytes += (unit.name === ZERO_NAME ? 0 : UNIT_BYTES) - this.#chargeOf(before, start);
     this.#units.set(index, unit);
+    this.#writeLog?.set(index);
   }
 
   /** What the piece counted for so far: as much as it took in the overlay, or in what lies under it. */
