@@ -2,7 +2,7 @@ import { type Clock } from '../common/clock.js';
 import { type Role } from './datamodel/role.js';
 import { type RecordStore } from './record-store.js';
 import { SimulatedFailure } from './simulated-failure.js';
-import { EPOCH, NULL_REF, textOf, wireDate } from './wire/wire-value.js';
+import { EPOCH, NULL_REF, textOf, wireDate, type XapiRecord } from './wire/wire-value.js';
 
 export interface Credentials {
   readonly username: string;
@@ -23,6 +23,10 @@ export interface DirectoryUser {
 
 /** How many sessions one originator may have; a further login ends the oldest. */
 const MAX_SESSIONS_PER_ORIGINATOR = 500;
+/** A session that nobody used for so long is over (facts 1.5). */
+const IDLE_MS = 24 * 60 * 60_000;
+/** `last_active` is brought up to date at most so often. */
+const TOUCH_MS = 10 * 60_000;
 
 /** Who is logged in. Sessions are records of the store, so that events and `valid_ref_counts` see them. */
 export class SessionTable {
@@ -79,13 +83,29 @@ export class SessionTable {
     return this.#roles.get(ref);
   }
 
-  /** Throws SESSION_INVALID [ref] when the session is not, or no longer, good. */
+  /** Throws SESSION_INVALID [ref] when the session is not, or no longer, good. Counts as use of it. */
   check(ref: string): void {
-    if (!this.#store.has('session', ref)) throw new SimulatedFailure('SESSION_INVALID', [ref]);
+    if (!this.isOpen(ref)) throw new SimulatedFailure('SESSION_INVALID', [ref]);
   }
 
+  /** Counts as use of it. */
   isOpen(ref: string): boolean {
-    return this.#store.has('session', ref);
+    const record = this.#store.find('session', ref);
+    if (record === undefined) return false;
+    if (this.#isIdle(record)) {
+      this.end(ref);
+      return false;
+    }
+    const nowMs = this.#clock.nowMs();
+    if (textOf(record, 'last_active') < wireDate(nowMs - TOUCH_MS)) {
+      this.#store.patch('session', ref, { last_active: wireDate(nowMs) });
+    }
+    return true;
+  }
+
+  /** Ends the sessions that nobody used for a day. */
+  collect(): void {
+    for (const [ref, record] of this.#store.all('session')) if (this.#isIdle(record)) this.end(ref);
   }
 
   /** The host at which alone the session is good; undefined for a session of the whole pool. */
@@ -95,7 +115,7 @@ export class SessionTable {
 
   /** Ends a session; blocked event calls of it are told. */
   end(ref: string): void {
-    if (!this.isOpen(ref)) return;
+    if (!this.#store.has('session', ref)) return;
     this.#store.destroy('session', ref);
     this.#local.delete(ref);
     this.#roles.delete(ref);
@@ -109,6 +129,10 @@ export class SessionTable {
   onEnd(listener: (ref: string) => void): () => void {
     this.#ended.add(listener);
     return () => this.#ended.delete(listener);
+  }
+
+  #isIdle(record: XapiRecord): boolean {
+    return textOf(record, 'last_active') < wireDate(this.#clock.nowMs() - IDLE_MS);
   }
 
   /** Undefined for the local superuser. */

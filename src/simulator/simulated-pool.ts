@@ -25,20 +25,41 @@ export interface SimulatedPoolOptions {
   readonly loginDelayMs: number;
 }
 
+/** A port at which a host listens. */
+export interface Door {
+  /** Refuses new connections and cuts those that are there. */
+  readonly shut: () => void;
+  /** Listens at the same port again. Rejects when somebody else has it. */
+  readonly open: () => Promise<void>;
+}
+
+/** Objects that every client makes in passing. Their identifiers come from a row of their own. */
+const PASSING = new Set(['session', 'task']);
+
+/** How often sessions and tasks are looked after, as far as anybody calls. */
+const GARBAGE_INTERVAL_MS = 30_000;
+
 /** The state of a pool: its objects, the bytes of its disks, who is logged in, and what runs. */
 export class SimulatedPool {
   readonly datamodel: Datamodel;
   readonly clock: Clock;
+  /** Of what lasts. The more or fewer calls are made in between does not change the next object's identifier. */
   readonly random: SeededRandom;
+  /** Of what passes: sessions, tasks, the keys of running calls. */
+  readonly passingRandom: SeededRandom;
   readonly store: RecordStore;
   readonly tasks: TaskTable;
   readonly sessions: SessionTable;
-  readonly faults = new FaultPlan();
+  readonly faults: FaultPlan;
   /** The bytes of each VDI, by reference. Made and dropped together with the record, see behaviour/disks.ts. */
   readonly contents = new Map<string, DiskContent>();
   readonly loginDelayMs: number;
+  /** While the objects of the pool file are made: room is counted once, at the end. */
+  isBeingBuilt = false;
   /** The port at which every host listens for https. */
   httpsPort = 443;
+  /** The port at which every host serves disks over NBD. */
+  nbdPort = 10_809;
   /** PEM certificate by host reference. */
   readonly certificates = new Map<string, string>();
   /** How long things take; may be changed at any time. */
@@ -52,21 +73,26 @@ export class SimulatedPool {
   /** Databases and control domains that were put back, oldest first. */
   readonly databaseRestores: DatabaseRestore[] = [];
   readonly hostRestores: HostRestore[] = [];
-  /** Hosts that boot just now, by reference: whoever connects to them is cut off. */
-  readonly restartingHosts = new Set<string>();
+  /** Hosts that are down or boot just now, by reference. */
+  readonly downHosts = new Set<string>();
+  /** What lets clients in to a host, by its reference; shut while it is down. */
+  readonly doors = new Map<string, Set<Door>>();
   /** Open connections of clients, by host reference. */
-  /** The port at which every host serves disks over NBD. */
-  nbdPort = 10_809;
   readonly connections = new Map<string, Set<{ destroy(): unknown }>>();
   /** Aborts when the pool closes. */
   readonly closing = new AbortController();
+  #collectedAtMs = 0;
 
   constructor(options: SimulatedPoolOptions) {
     this.datamodel = options.datamodel;
     this.clock = options.clock;
     this.loginDelayMs = options.loginDelayMs;
+    this.faults = new FaultPlan(() => options.clock.nowMs());
     this.random = new SeededRandom(options.seed);
-    this.store = new RecordStore(options.datamodel, () => this.random.uuid());
+    this.passingRandom = new SeededRandom(~options.seed);
+    this.store = new RecordStore(options.datamodel, (cls) =>
+      PASSING.has(cls) ? this.passingRandom.uuid() : this.random.uuid(),
+    );
     this.tasks = new TaskTable(this.store, options.clock);
     this.sessions = new SessionTable(this.store, options.clock, options.credentials);
   }
@@ -91,6 +117,15 @@ export class SimulatedPool {
 
   nowMs(): number {
     return this.clock.nowMs();
+  }
+
+  /** Takes away the sessions and tasks whose time is up, when it was not looked after for a while. */
+  collectGarbage(): void {
+    const nowMs = this.nowMs();
+    if (nowMs - this.#collectedAtMs < GARBAGE_INTERVAL_MS) return;
+    this.#collectedAtMs = nowMs;
+    this.sessions.collect();
+    this.tasks.collect();
   }
 
   /** Does `work` after a while of the pool's clock, unless the pool is closed before. */

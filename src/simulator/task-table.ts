@@ -16,6 +16,15 @@ interface Running {
   readonly controller: AbortController;
 }
 
+/** How a task ends, whatever its work comes to: badly, or gone before anybody saw its end. */
+export type TaskEnding = SimulatedFailure | 'vanish';
+
+/** When finished tasks go, and when those that never end do (facts 1.7). */
+const FINISHED_KEPT_MS = 65 * 60_000;
+const PENDING_KEPT_MS = 24 * 60 * 60_000;
+/** More finished ones than this, and the oldest go early. */
+const MAX_FINISHED = 200;
+
 /**
  * The pool's tasks. A task is `pending` until it succeeds or fails, and nothing changes it afterwards. Cancelling is a
  * wish: it aborts {@link signalOf}, and the running work decides.
@@ -24,6 +33,7 @@ export class TaskTable {
   readonly #store: RecordStore;
   readonly #clock: Clock;
   readonly #running = new Map<string, Running>();
+  readonly #endings = new Map<string, TaskEnding>();
 
   constructor(store: RecordStore, clock: Clock) {
     this.#store = store;
@@ -59,6 +69,33 @@ export class TaskTable {
     this.setProgress(ref, 0);
   }
 
+  /** Decides beforehand how a task ends once its work is done. */
+  setEnding(ref: string, ending: TaskEnding): void {
+    this.#endings.set(ref, ending);
+  }
+
+  /** Takes a task away, ended or not, as the end of the coordinator does. What works for it is told to stop. */
+  drop(ref: string): void {
+    this.#running.get(ref)?.controller.abort(new SimulatedFailure('TASK_CANCELLED', [ref]));
+    this.#forget(ref);
+    if (this.#store.has('task', ref)) this.#store.destroy('task', ref);
+  }
+
+  /** Takes away what is finished for long, what is pending for very long, and the oldest of too many finished ones. */
+  collect(): void {
+    const finishedBefore = wireDate(this.#clock.nowMs() - FINISHED_KEPT_MS);
+    const createdBefore = wireDate(this.#clock.nowMs() - PENDING_KEPT_MS);
+    const finished: (readonly [finished: string, ref: string])[] = [];
+    for (const [ref, record] of this.#store.all('task')) {
+      const isOpen = ['pending', 'cancelling'].includes(textOf(record, 'status'));
+      if (!isOpen) finished.push([textOf(record, 'finished'), ref]);
+      else if (textOf(record, 'created') < createdBefore) this.drop(ref);
+    }
+    finished.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+    const surplus = finished.length - MAX_FINISHED;
+    for (const [index, [date, ref]] of finished.entries()) if (index < surplus || date < finishedBefore) this.drop(ref);
+  }
+
   isPending(ref: string): boolean {
     const record = this.#store.find('task', ref);
     return record !== undefined && textOf(record, 'status') === 'pending';
@@ -88,7 +125,7 @@ export class TaskTable {
       status,
       ...(isFinal ? { finished: wireDate(this.#clock.nowMs()), allowed_operations: [], current_operations: {} } : {}),
     });
-    if (isFinal) this.#running.delete(ref);
+    if (isFinal) this.#forget(ref);
   }
 
   /** Asks the running work to stop. */
@@ -116,14 +153,24 @@ export class TaskTable {
   }
 
   #end(ref: string, fields: Readonly<Record<string, string | readonly string[]>>): void {
-    this.#running.delete(ref);
+    const ending = this.#endings.get(ref);
+    this.#forget(ref);
     if (!this.isPending(ref)) return;
+    if (ending === 'vanish') {
+      this.#store.destroy('task', ref);
+      return;
+    }
     this.#store.patch('task', ref, {
-      ...fields,
+      ...(ending === undefined ? fields : { status: 'failure', error_info: ending.description }),
       progress: 1,
       finished: wireDate(this.#clock.nowMs()),
       allowed_operations: [],
       current_operations: {},
     });
+  }
+
+  #forget(ref: string): void {
+    this.#running.delete(ref);
+    this.#endings.delete(ref);
   }
 }

@@ -1,15 +1,56 @@
 import { type SimulatedPool } from '../simulated-pool.js';
+import { flagOf, textOf, wireDate } from '../wire/wire-value.js';
+import { leaveLogsOpen } from './change-logs.js';
 
 /**
- * Boots a host: its connections are cut and nobody gets a new one for a while. Sessions and tasks are not kept over a
- * boot of the coordinator. VMs go on as they are: what a boot does to them is not simulated.
+ * Takes a host off: its connections are cut and its ports refuse new ones until it is back. With the coordinator go the
+ * pool's sessions and tasks, which it keeps in memory alone. VMs stay as the database has them: of what a lost host
+ * does to them only this is simulated, that the changes of their disks were not tracked to the end.
  */
-export function restartHost(pool: SimulatedPool, host: string): void {
-  pool.restartingHosts.add(host);
+export function takeHostDown(pool: SimulatedPool, host: string): void {
+  pool.downHosts.add(host);
+  for (const door of pool.doors.get(host) ?? []) door.shut();
   for (const connection of [...(pool.connections.get(host) ?? [])]) connection.destroy();
-  if (host === pool.coordinator) {
-    for (const [session] of pool.store.all('session')) pool.sessions.end(session);
-    for (const [task] of pool.store.all('task')) pool.store.destroy('task', task);
+  setLive(pool, host, false);
+  leaveLogsOpen(pool, host);
+  if (host !== pool.coordinator) return;
+  for (const [session] of pool.store.all('session')) {
+    const local = pool.sessions.localHostOf(session);
+    if (local === undefined || local === host) pool.sessions.end(session);
   }
-  pool.later(pool.timings.restartMs, () => pool.restartingHosts.delete(host));
+  for (const [task] of pool.store.all('task')) pool.tasks.drop(task);
+}
+
+/** Lets a host answer again. Rejects when one of its ports has been taken meanwhile. */
+export async function bringHostUp(pool: SimulatedPool, host: string): Promise<void> {
+  if (!pool.downHosts.has(host)) return;
+  await Promise.all([...(pool.doors.get(host) ?? [])].map((door) => door.open()));
+  pool.downHosts.delete(host);
+  setLive(pool, host, true);
+}
+
+/** Boots a host: it is down for the pool's `restartMs`. */
+export function restartHost(pool: SimulatedPool, host: string): void {
+  takeHostDown(pool, host);
+  pool.later(pool.timings.restartMs, () => {
+    bringHostUp(pool, host).catch(() => undefined);
+  });
+}
+
+/** Makes another host the coordinator. Sessions stay good; the old one answers HOST_IS_SLAVE. */
+export function promoteHost(pool: SimulatedPool, host: string): void {
+  pool.store.get('host', host);
+  pool.store.patch('pool', pool.poolEntry[0], { master: host });
+}
+
+/** A member without its coordinator: it takes hardly any call (facts 9). */
+export function isInEmergency(pool: SimulatedPool, host: string): boolean {
+  return host !== pool.coordinator && pool.downHosts.has(pool.coordinator);
+}
+
+function setLive(pool: SimulatedPool, host: string, live: boolean): void {
+  const metrics = textOf(pool.store.find('host', host) ?? {}, 'metrics');
+  const record = pool.store.find('host_metrics', metrics);
+  if (record === undefined || flagOf(record, 'live') === live) return;
+  pool.store.patch('host_metrics', metrics, { live, last_updated: wireDate(pool.nowMs()) });
 }

@@ -3,6 +3,7 @@ import { applianceMethods } from './appliance-methods.js';
 import { changedBlockMethods } from './changed-blocks.js';
 import { checkpointMethods } from './checkpoint-vm.js';
 import { destroyVmMethods } from './destroy-vm.js';
+import { emergencyMethods } from './emergency-methods.js';
 import { sessionMethods, taskMethods } from './session-methods.js';
 import { nbdMethods } from './nbd-methods.js';
 import { poolMethods } from './pool-methods.js';
@@ -31,4 +32,5 @@ export const METHODS: MethodTable = {
   ...changedBlockMethods,
   ...nbdMethods,
   ...poolMethods,
+  ...emergencyMethods,
 };

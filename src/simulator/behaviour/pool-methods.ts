@@ -78,7 +78,6 @@ export const poolMethods: MethodTable = {
     pool.store.get('host', args.text(0));
     return pool.certificates.get(args.text(0)) ?? '';
   },
-  'host.is_in_emergency_mode': () => false,
   'host.get_servertime': ({ pool }, args) => wireDate(hostTimeMs(pool, args.text(0))),
   'host.get_server_localtime': ({ pool }, args) => wireDate(hostTimeMs(pool, args.text(0))),
   'host.set_https_only': ({ pool }, args) => {

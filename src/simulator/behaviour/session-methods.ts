@@ -1,5 +1,6 @@
 import { type CallContext, type MethodTable } from '../rpc/method.js';
 import { eventFrom, injectEvent } from '../rpc/event-from.js';
+import { eventNext, registerForEvents, unregisterForEvents } from '../rpc/event-next.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { mapOf, setOf, textOf } from '../wire/wire-value.js';
 
@@ -27,11 +28,9 @@ export const sessionMethods: MethodTable = {
   'event.from': (context, args) => eventFrom(context, args.strings(0), args.text(1), args.number(2)),
   'event.inject': ({ pool }, args) => injectEvent(pool, args.text(0), args.text(1)),
   'event.get_current_id': ({ pool }) => pool.store.generation,
-  'event.register': () => undefined,
-  'event.unregister': () => undefined,
-  'event.next': ({ pool }) => {
-    throw new SimulatedFailure('SESSION_NOT_REGISTERED', [`trackid=${pool.random.bytes(16).toString('hex')}`]);
-  },
+  'event.register': (context, args) => { registerForEvents(context, args.strings(0)); },
+  'event.unregister': (context, args) => { unregisterForEvents(context, args.strings(0)); },
+  'event.next': eventNext,
 };
 
 export const taskMethods: MethodTable = {

@@ -1,4 +1,5 @@
 import { GIB } from '../../common/byte-size.js';
+import { assertSpace, updateSrSpace } from '../behaviour/sr-space.js';
 import { type HostCertificate } from '../certificate.js';
 import { type CompletePool } from '../pool-definition.js';
 import { type SimulatedPool } from '../simulated-pool.js';
@@ -11,12 +12,30 @@ import { buildVm } from './build-vm.js';
 import { type BuiltPool } from './built-pool.js';
 import { restrictionsOf } from './restrictions.js';
 
-/** Makes the objects of a pool file. `hosts` gives each host, in order, its address and certificate. */
-export function buildPool(
-  pool: SimulatedPool,
-  definition: CompletePool,
-  hosts: readonly { readonly address: string; readonly certificate: HostCertificate }[],
-): void {
+/** Where a host is to be found, and what it shows. */
+interface HostPlace {
+  readonly address: string;
+  readonly certificate: HostCertificate;
+}
+
+/**
+ * Makes the objects of a pool file. `hosts` gives each host, in order, its address and certificate. Throws
+ * SR_BACKEND_FAILURE_44 when a storage is smaller than what lies on it.
+ */
+export function buildPool(pool: SimulatedPool, definition: CompletePool, hosts: readonly HostPlace[]): void {
+  const { store } = pool;
+  pool.isBeingBuilt = true;
+  store.load(() => {
+    buildObjects(pool, definition, hosts);
+  });
+  pool.isBeingBuilt = false;
+  for (const [sr] of store.all('SR')) {
+    updateSrSpace(pool, sr);
+    assertSpace(pool, sr, 0);
+  }
+}
+
+function buildObjects(pool: SimulatedPool, definition: CompletePool, hosts: readonly HostPlace[]): void {
   const { store } = pool;
   const networks = buildNetworks(pool, definition.networks);
   const hostRefs = new Map<string, string>();

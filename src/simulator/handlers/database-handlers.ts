@@ -1,5 +1,5 @@
 import { isUpgrading } from '../behaviour/vm-operations.js';
-import { restartHost } from '../behaviour/restart-host.js';
+import { restartHost } from '../behaviour/host-power.js';
 import { databaseDump, databaseDuringUpgrade } from '../database/database-dump.js';
 import { readDatabase, type DatabaseContent } from '../database/database-reader.js';
 import { assertRestorable } from '../database/restore-check.js';

@@ -8,12 +8,17 @@ export interface Authenticated {
   readonly release: () => void;
 }
 
+/** The session that a request names; `''` when it names none. */
+export function sessionGivenIn(head: RequestHead): string {
+  return cookiesOf(head).get('session_id') ?? new URLSearchParams(head.rawQuery).get('session_id') ?? '';
+}
+
 /**
  * Finds the caller of a transfer: `session_id` in a cookie, else in the query, else Basic credentials, for which a
  * session is opened. Undefined when there is nothing, or nothing good. Any member takes the sessions of the pool.
  */
 export function authenticate(pool: SimulatedPool, head: RequestHead, host: string): Authenticated | undefined {
-  const given = cookiesOf(head).get('session_id') ?? new URLSearchParams(head.rawQuery).get('session_id') ?? '';
+  const given = sessionGivenIn(head);
   if (given !== '') {
     return pool.sessions.isOpen(given) ? { session: given, release: () => undefined } : undefined;
   }

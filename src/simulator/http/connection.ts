@@ -1,10 +1,11 @@
 import { type Socket } from 'node:net';
+import { strike } from '../behaviour/fault-acts.js';
 import { assertRole } from '../rpc/access.js';
 import { type Dispatcher } from '../rpc/dispatcher.js';
 import { SimulatedFailure, toSimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { MalformedRequest } from '../wire/malformed-request.js';
-import { authenticate } from './authenticate.js';
+import { authenticate, sessionGivenIn } from './authenticate.js';
 import { readCallBody } from './body.js';
 import { type Route } from './handler.js';
 import { LiveExchange } from './live-exchange.js';
@@ -130,12 +131,18 @@ async function serveTransfer(
   route: Route,
 ): Promise<void> {
   const { pool } = parts;
+  pool.collectGarbage();
+  const faults = pool.faults.forTransfer(head.method, head.path);
+  strike(faults, { pool, host, session: sessionGivenIn(head) }, 'before');
+  if (pool.downHosts.has(host)) {
+    io.destroy();
+    return;
+  }
   const caller = authenticate(pool, head, host);
   if (caller === undefined) {
     await io.write(unauthorisedPage(route.realm, head.httpVersion));
     return;
   }
-  const faults = pool.faults.forTransfer(head.method, head.path);
   const signal = AbortSignal.any([io.gone, parts.signal]);
   try {
     const denial = denialOf(pool, caller.session, route);
@@ -150,6 +157,7 @@ async function serveTransfer(
       await io.write(statusPage(status.httpStatus, head.httpVersion));
       return;
     }
+    for (const fault of faults) if ('delayMs' in fault) await pool.clock.sleep(fault.delayMs, signal);
     const exchange = new LiveExchange({ pool, host, isTls, head, io, session: caller.session, signal, faults });
     try {
       const failure = faults.find((fault) => 'failWith' in fault);

@@ -1,6 +1,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { type CleanupStack } from '../../common/cleanup-stack.js';
+import { type Door } from '../simulated-pool.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 
 /** A host's address and the certificate it shows. */
@@ -19,6 +20,8 @@ export interface ListenOptions {
   readonly port: number;
   readonly isTls: boolean;
   readonly onConnection: ConnectionHandler;
+  /** Told of each port that is open, to shut it and open it again. */
+  readonly onDoor?: (hostIndex: number, door: Door) => void;
 }
 
 const MAX_ATTEMPTS = 20;
@@ -41,6 +44,9 @@ export async function listenEverywhere(options: ListenOptions, cleanup: CleanupS
         servers.push(server);
         port = (server.address() as AddressInfo).port;
       }
+      for (const [index, server] of servers.entries()) {
+        options.onDoor?.(index, doorOf(server, options.endpoints[index]?.address ?? '', port, sockets));
+      }
       return port;
     } catch (error) {
       forget();
@@ -52,6 +58,16 @@ export async function listenEverywhere(options: ListenOptions, cleanup: CleanupS
       }
     }
   }
+}
+
+function doorOf(server: Server, address: string, port: number, sockets: ReadonlySet<Socket>): Door {
+  return {
+    shut: () => {
+      server.close();
+      for (const socket of sockets) if (socket.localAddress === address) socket.destroy();
+    },
+    open: () => (server.listening ? Promise.resolve() : listen(server, address, port)),
+  };
 }
 
 function makeServer(options: ListenOptions, index: number, endpoint: Endpoint, sockets: Set<Socket>): Server {

@@ -1,4 +1,5 @@
-import { StreamShaper, type FaultAction } from '../faults.js';
+import { strikeOnce } from '../behaviour/fault-acts.js';
+import { StreamShaper, type FaultAction, type ShapedStep } from '../faults.js';
 import { SimulatedFailure, toSimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { bodyOf, contentLengthOf } from './body.js';
@@ -17,6 +18,9 @@ export interface LiveExchangeParts {
   readonly signal: AbortSignal;
   readonly faults: readonly FaultAction[];
 }
+
+/** A slow transfer goes in pieces of at most this. */
+const SLOW_PIECE_BYTES = 64 * 1024;
 
 /** Thrown to unwind a handler whose answer a fault has ended. */
 class AnswerEnded extends SimulatedFailure {
@@ -47,6 +51,8 @@ export class LiveExchange implements Exchange {
   readonly #io: SocketIo;
   readonly #answerShaper: StreamShaper;
   readonly #bodyShaper: StreamShaper;
+  readonly #faults: readonly FaultAction[];
+  #passedBytes = 0;
   #task: string | undefined;
 
   constructor(parts: LiveExchangeParts) {
@@ -65,6 +71,7 @@ export class LiveExchange implements Exchange {
     this.hungUp = AbortSignal.any([parts.io.hungUp, parts.signal]);
     this.#session = parts.session;
     this.#io = parts.io;
+    this.#faults = parts.faults;
     const isUpload = head.method === 'PUT';
     this.#answerShaper = new StreamShaper(isUpload ? [] : parts.faults);
     this.#bodyShaper = new StreamShaper(isUpload ? parts.faults : []);
@@ -90,6 +97,7 @@ export class LiveExchange implements Exchange {
       this.pool.tasks.adopt(wanted);
       this.#task = wanted;
     }
+    this.#planEnding(this.#task);
     return this.#task;
   }
 
@@ -99,9 +107,8 @@ export class LiveExchange implements Exchange {
 
   async write(bytes: Uint8Array): Promise<void> {
     for (const step of this.#answerShaper.shape(bytes)) {
-      if (step.kind === 'bytes') await this.#io.write(step.bytes);
-      else if (step.kind === 'fail') throw step.failure;
-      else await this.#leave(step.kind, step.kind === 'end' ? step.task : 'left');
+      if (step.kind === 'bytes') for await (const piece of this.#paced(step.bytes)) await this.#io.write(piece);
+      else await this.#follow(step);
     }
   }
 
@@ -135,6 +142,40 @@ export class LiveExchange implements Exchange {
     }
   }
 
+  /** Does a step that is not bytes. */
+  async #follow(step: Exclude<ShapedStep, { kind: 'bytes' }>): Promise<void> {
+    if (step.kind === 'fail') throw step.failure;
+    if (step.kind === 'act') strikeOnce(step.action, { pool: this.pool, host: this.host, session: this.#session });
+    else await this.#leave(step.kind, step.kind === 'end' ? step.task : 'left');
+  }
+
+  #planEnding(task: string): void {
+    for (const action of this.#faults) {
+      if ('vanishTask' in action) this.pool.tasks.setEnding(task, 'vanish');
+      if ('taskFailure' in action) {
+        const [code, ...params] = action.taskFailure;
+        this.pool.tasks.setEnding(task, new SimulatedFailure(code, params));
+      }
+    }
+  }
+
+  /** All at once or, under a fault that slows it down, in pieces with a wait after each. */
+  async *#paced(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+    const slow = this.#faults.find((action) => 'bytesPerSecond' in action);
+    const start = this.#passedBytes;
+    this.#passedBytes += bytes.length;
+    if (slow === undefined || this.#passedBytes <= (slow.atByte ?? 0)) {
+      yield bytes;
+      return;
+    }
+    for (let from = 0; from < bytes.length; from += SLOW_PIECE_BYTES) {
+      const piece = bytes.subarray(from, from + SLOW_PIECE_BYTES);
+      yield piece;
+      if (start + from < (slow.atByte ?? 0)) continue;
+      await this.pool.clock.sleep((1000 * piece.length) / slow.bytesPerSecond, this.signal);
+    }
+  }
+
   async #leave(kind: 'cut' | 'stall' | 'end', taskEnd: 'success' | 'failure' | 'left'): Promise<never> {
     if (kind === 'stall') await this.#untilReleased();
     if (kind === 'cut') {
@@ -156,9 +197,8 @@ export class LiveExchange implements Exchange {
   async *#shapedBody(): AsyncGenerator<Buffer> {
     for await (const chunk of bodyOf(this.#io, this.contentLength)) {
       for (const step of this.#bodyShaper.shape(chunk)) {
-        if (step.kind === 'bytes') yield Buffer.from(step.bytes);
-        else if (step.kind === 'fail') throw step.failure;
-        else await this.#leave(step.kind, step.kind === 'end' ? step.task : 'left');
+        if (step.kind !== 'bytes') await this.#follow(step);
+        else if (step.bytes.length > 0) for await (const piece of this.#paced(step.bytes)) yield Buffer.from(piece);
       }
     }
   }

@@ -1,4 +1,6 @@
 import { type MessageModel } from '../datamodel/datamodel.js';
+import { strike } from '../behaviour/fault-acts.js';
+import { isInEmergency } from '../behaviour/host-power.js';
 import { type FaultAction } from '../faults.js';
 import { SimulatedFailure, toSimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
@@ -10,7 +12,10 @@ import { toXmlText } from '../wire/xml-text.js';
 import { assertRole } from './access.js';
 import { defaultArgument, readArgument } from './arguments.js';
 import { genericMethod } from './generic-methods.js';
+import { applyToAnswer, applyToCall } from './call-faults.js';
+import { EmergencyMode, isEmergencyCall } from './emergency.js';
 import { Arguments, type CallContext, type Method, type MethodResult, type MethodTable } from './method.js';
+import { assertReachable } from './reachability.js';
 
 /** Where a call came in. */
 export interface Origin {
@@ -23,12 +28,6 @@ export interface Origin {
 }
 
 const ASYNC_PREFIX = 'Async.';
-/** Calls that a member answers itself. */
-const LOCAL_CALLS = new Set([
-  'session.slave_local_login_with_password',
-  'session.local_logout',
-  'host.is_in_emergency_mode',
-]);
 
 /**
  * Runs calls: checks method, session and parameters as XAPI does and in its order, then the behaviour written by hand
@@ -49,15 +48,19 @@ export class Dispatcher {
     try {
       return { isSuccess: true, value: await this.#run(call, origin, faults) };
     } catch (thrown) {
-      return { isSuccess: false, description: toSimulatedFailure(thrown).description };
+      const { description } = toSimulatedFailure(thrown);
+      return { isSuccess: false, description, ...(thrown instanceof EmergencyMode ? { isUndispatched: true } : {}) };
     }
   }
 
   async #run(call: IncomingCall, origin: Origin, faults: readonly FaultAction[]): Promise<RpcValue> {
+    this.#pool.collectGarbage();
+    if (isInEmergency(this.#pool, origin.host) && !isEmergencyCall(call.method)) throw new EmergencyMode();
     if (call.method === 'system.listMethods') return rpcStrings(this.#methodNames());
     const isAsync = call.method.startsWith(ASYNC_PREFIX);
     const name = isAsync ? call.method.slice(ASYNC_PREFIX.length) : call.method;
     const message = this.#pool.datamodel.message(name);
+    this.#strikeBefore(call, message, origin, faults);
     const session = this.#checkAccess(call, message, origin);
     if (message === undefined) throw new SimulatedFailure('MESSAGE_METHOD_UNKNOWN', [call.method]);
     if (message.isRemoved) throw new SimulatedFailure('MESSAGE_REMOVED');
@@ -66,9 +69,26 @@ export class Dispatcher {
     }
     const args = this.#readArguments(call, message);
     if (isAsync) return this.#start(message, args, session, origin, faults);
-    const task = `DummyRef:|${this.#pool.random.uuid()}|${message.name}`;
+    const task = `DummyRef:|${this.#pool.passingRandom.uuid()}|${message.name}`;
     const context = { pool: this.#pool, host: origin.host, session, task, isAsync, signal: origin.signal };
-    return this.#execute(message, context, args, faults);
+    const value = await this.#execute(message, context, args, faults);
+    applyToAnswer(faults);
+    return value;
+  }
+
+  /** What the faults do to the pool before anything is looked at: a session that ends now is invalid for this call. */
+  #strikeBefore(
+    call: IncomingCall,
+    message: MessageModel | undefined,
+    { host }: Origin,
+    faults: readonly FaultAction[],
+  ): void {
+    if (faults.length === 0) return;
+    const [first] = call.params;
+    const hasSession = first !== undefined && (message?.needsSession ?? false);
+    const session = hasSession ? textArgument(first, this.#pool) : '';
+    strike(faults, { pool: this.#pool, host, session }, 'before');
+    if (this.#pool.downHosts.has(host)) throw new SimulatedFailure('CLIENT_ERROR', ['the host is gone']);
   }
 
   /** The session of the call; throws SESSION_INVALID and HOST_IS_SLAVE. */
@@ -81,7 +101,7 @@ export class Dispatcher {
       session = textArgument(first, this.#pool);
       this.#pool.sessions.check(session);
     }
-    if (isMember && !LOCAL_CALLS.has(message?.name ?? '') && this.#pool.sessions.localHostOf(session) !== origin.host) {
+    if (isMember && !isEmergencyCall(message?.name ?? '') && this.#pool.sessions.localHostOf(session) !== origin.host) {
       throw new SimulatedFailure('HOST_IS_SLAVE', [
         textOf(this.#pool.store.get('host', this.#pool.coordinator), 'address'),
       ]);
@@ -116,10 +136,13 @@ export class Dispatcher {
     faults: readonly FaultAction[],
   ): Promise<RpcValue> {
     assertRole(this.#pool, context.session, message.name.toLowerCase(), message.role);
-    await applyFaults(faults, context.signal);
+    await applyToCall(faults, context, args);
     const method = this.#methodFor(message);
     if (method === undefined) throw new SimulatedFailure('NOT_IMPLEMENTED', [message.name]);
-    return this.#typed(await method(context, args), message);
+    assertReachable(this.#pool, message, args);
+    const result = this.#typed(await method(context, args), message);
+    strike(faults, context, 'after');
+    return result;
   }
 
   #start(
@@ -132,6 +155,13 @@ export class Dispatcher {
     const pool = this.#pool;
     const task = pool.tasks.create({ label: `${ASYNC_PREFIX}${message.name}`, session, host: pool.coordinator });
     pool.store.patch('task', task, { allowed_operations: ['cancel'] });
+    for (const action of faults) {
+      if ('vanishTask' in action) pool.tasks.setEnding(task, 'vanish');
+      if ('taskFailure' in action) {
+        const [code, ...params] = action.taskFailure;
+        pool.tasks.setEnding(task, new SimulatedFailure(code, params));
+      }
+    }
     const signal = AbortSignal.any([origin.poolSignal, pool.tasks.signalOf(task)]);
     const context = { pool, host: origin.host, session, task, isAsync: true, signal };
     void new Promise((resolve) => setImmediate(resolve))
@@ -180,29 +210,4 @@ function isTyped(result: object): result is { readonly rpc: RpcValue } {
 function textArgument(value: RpcValue, pool: SimulatedPool): string {
   const text = readArgument(value, { kind: 'string' }, pool.datamodel);
   return typeof text === 'string' ? text : '';
-}
-
-async function applyFaults(actions: readonly FaultAction[], signal: AbortSignal): Promise<void> {
-  for (const action of actions) {
-    if ('failWith' in action) {
-      const [code, ...params] = action.failWith;
-      throw new SimulatedFailure(code, params);
-    }
-    if ('stall' in action) await aborted(signal);
-  }
-}
-
-async function aborted(signal: AbortSignal): Promise<never> {
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else
-      signal.addEventListener(
-        'abort',
-        () => {
-          resolve();
-        },
-        { once: true },
-      );
-  });
-  throw toSimulatedFailure(signal.reason);
 }

@@ -6,10 +6,18 @@ import { toXmlText } from './xml-text.js';
 /** What became of a call: a value, or a code with parameters. */
 export type Outcome =
   | { readonly isSuccess: true; readonly value: RpcValue }
-  | { readonly isSuccess: false; readonly description: readonly string[] };
+  | {
+      readonly isSuccess: false;
+      readonly description: readonly string[];
+      /** The call was refused before anybody looked at it, as a member in emergency mode does. */
+      readonly isUndispatched?: true;
+    };
 
 /** The JSON-RPC answer, in the version of the request: errors are a list in 1.0, an object in 2.0. */
 export function jsonAnswer(call: Pick<JsonCall, 'version' | 'id'>, outcome: Outcome): string {
+  if (!outcome.isSuccess && outcome.isUndispatched === true) {
+    return `{"jsonrpc":"2.0","error":${JSON.stringify(outcome.description)},"id":0}`;
+  }
   const id = JSON.stringify(call.id);
   if (call.version === '1.0') {
     return outcome.isSuccess
