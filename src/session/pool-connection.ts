@@ -1,4 +1,5 @@
 import { type ServiceIdentifier } from 'inversify';
+import { type NbdEndpoint } from '../xapi/nbd-endpoint.js';
 import { type RefOf, type XapiRecordTypes } from '../xapi/xapi-records.js';
 
 export interface CallOptions {
@@ -15,6 +16,11 @@ export interface CallOptions {
 export interface TaskOptions extends CallOptions {
   /** 0..1, as the pool says. */
   readonly onProgress?: (fraction: number) => void;
+}
+
+export interface NbdEndpointOptions extends CallOptions {
+  /** True: only over TLS, whatever the client's `dataTransport` setting says. Default false. */
+  readonly forceTls?: boolean;
 }
 
 /** A task that we made for an HTTP handler. The handler completes it; whoever made it follows and destroys it. */
@@ -96,6 +102,13 @@ export interface PoolConnection {
    * the inactivity limits. Rejects with the task's error when only the task knows it.
    */
   download(request: ExportRequest): Promise<NodeJS.ReadableStream>;
+  /**
+   * Where the disk can be read by NBD, best first: on the network for backups if the pool has one, those that answer
+   * before those that don't. Empty when no network of the pool is for NBD, or the release has none: read it another way.
+   * The session is inside: ask again after a log-in, and for each reconnection. `VDI_INCOMPATIBLE_TYPE` when the disk has
+   * no data.
+   */
+  nbdEndpoints(vdi: RefOf<'VDI'>, options?: NbdEndpointOptions): Promise<readonly NbdEndpoint[]>;
   /** True when a connection to the member, its certificate checked, opens within the client's limit. */
   reaches(member: string, signal?: AbortSignal): Promise<boolean>;
   /** PUT to a handler. Finds the right member first (redirects) without losing a byte of the body. Resolves with the task's result. */

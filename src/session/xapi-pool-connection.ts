@@ -2,6 +2,7 @@ import { inject, injectable } from 'inversify';
 import { type Readable } from 'node:stream';
 import { Clock } from '../common/clock.js';
 import { type HostLogger } from '../contract/host-services.js';
+import { type NbdEndpoint } from '../xapi/nbd-endpoint.js';
 import { type Endpoint } from '../xapi/tls-trust.js';
 import { type XapiClient, XapiClientFactory } from '../xapi/xapi-client.js';
 import { isXapiError } from '../xapi/xapi-error.js';
@@ -13,10 +14,12 @@ import {
   type ExportRequest,
   type HandlerTask,
   type ImportRequest,
+  type NbdEndpointOptions,
   type PoolConnection,
   type PoolMember,
   type TaskOptions,
 } from './pool-connection.js';
+import { PoolDisks } from './pool-disks.js';
 import { PoolRecords } from './pool-records.js';
 import { PoolTasks } from './pool-tasks.js';
 import { PoolTransfers } from './pool-transfers.js';
@@ -35,6 +38,7 @@ export class XapiPoolConnection implements PoolConnection {
   readonly #records: PoolRecords;
   readonly #tasks: PoolTasks;
   readonly #transfers: PoolTransfers;
+  readonly #disks: PoolDisks;
   #members: readonly PoolMember[] = [];
   #membersOf: string | undefined;
   #opening: Promise<void> | undefined;
@@ -62,6 +66,11 @@ export class XapiPoolConnection implements PoolConnection {
       logInAgain: (refused: string, signal: AbortSignal) => this.#logInAgain(refused, signal),
     };
     this.#transfers = new PoolTransfers(settings, context, clock);
+    this.#disks = new PoolDisks(settings, {
+      call,
+      members: () => this.#knownMembers(false),
+      coordinator: () => this.#session().endpoint,
+    });
   }
 
   get members(): readonly PoolMember[] {
@@ -150,6 +159,10 @@ export class XapiPoolConnection implements PoolConnection {
 
   async download(request: ExportRequest): Promise<Readable> {
     return await this.#transfers.download(request);
+  }
+
+  async nbdEndpoints(vdi: RefOf<'VDI'>, options?: NbdEndpointOptions): Promise<readonly NbdEndpoint[]> {
+    return await this.#disks.nbdEndpoints(vdi, options);
   }
 
   async reaches(member: string, signal?: AbortSignal): Promise<boolean> {

@@ -88,6 +88,24 @@ async function connected({ host, port, address }: NbdEndpoint, signal: AbortSign
   }
 }
 
+/** Whether somebody listens there. Nothing is said. @throws the signal's reason */
+export async function answersTcp(
+  endpoint: NbdEndpoint,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const { address } = endpoint;
+  const tooLate = (): Error => new TransportError('unreachable', `No connection to ${address} in time.`, { address });
+  try {
+    const socket = await withDeadline([signal], timeoutMs, tooLate, (limited) => connected(endpoint, limited));
+    socket.destroy();
+    return true;
+  } catch {
+    signal?.throwIfAborted();
+    return false;
+  }
+}
+
 async function negotiate(socket: Socket, endpoint: NbdEndpoint, clock: Clock): Promise<OpenedExport> {
   const { address } = endpoint;
   const greeting = await greetingOf(socket, address);
