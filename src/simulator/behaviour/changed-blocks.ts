@@ -80,6 +80,7 @@ function dropData(pool: SimulatedPool, vdi: string, sr: string): void {
   pool.store.patch('VDI', vdi, {
     physical_utilisation: isSparseSr(pool.store.get('SR', sr)) ? 0 : EXTENT_BYTES,
     sm_config: without(mapOf(record, 'sm_config'), 'vhd-parent'),
+    other_config: { ...mapOf(record, 'other_config'), content_id: '/No content: this is a cbt_metadata VDI/' },
   });
   for (const [vm, machine] of pool.store.all('VM')) {
     if (textOf(machine, 'suspend_VDI') === vdi) pool.store.patch('VM', vm, { suspend_VDI: NULL_REF });

@@ -77,7 +77,7 @@ export function copyVm(pool: SimulatedPool, source: string, name: string, plan: 
     other_config: Object.fromEntries(otherConfig),
     power_state: 'Halted',
     domid: -1,
-    generation_id: newGenerationId(pool),
+    generation_id: textOf(record, 'generation_id') === '' ? '' : newGenerationId(pool),
     metrics: copyMetrics(pool, record),
     guest_metrics: plan.keepsGuestMetrics ? copyGuestMetrics(pool, record) : NULL_REF,
     ...plan.fields,

@@ -2,6 +2,7 @@ import { type Fields } from '../record-store.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, mapOf, NULL_REF, numberOf, textOf, wireDate, type XapiRecord } from '../wire/wire-value.js';
 import { splitLog } from './change-logs.js';
+import { without } from '../xva/without.js';
 import { contentOf, createVdi, dropVdi } from './disk-records.js';
 import { branch, coalesceLater } from './image-chain.js';
 
@@ -34,7 +35,7 @@ export function snapshotVdi(pool: SimulatedPool, ref: string, extra: Fields = {}
       virtual_size: numberOf(record, 'virtual_size'),
       parent,
       fields: {
-        ...copiedFields(pool, record),
+        ...copiedFields(record),
         is_a_snapshot: true,
         snapshot_of: ref,
         snapshot_time: wireDate(pool.nowMs()),
@@ -59,7 +60,7 @@ export function cloneVdi(pool: SimulatedPool, ref: string, sr?: string, extra: F
       SR: sr ?? textOf(record, 'SR'),
       virtual_size: numberOf(record, 'virtual_size'),
       parent,
-      fields: { ...copiedFields(pool, record), ...extra },
+      fields: { ...copiedFields(record), ...extra },
     },
     contentOf(pool, ref).snapshot(),
   );
@@ -75,14 +76,14 @@ const COPIED = [
   'on_boot',
   'allow_caching',
   'xenstore_data',
-  'sm_config',
 ];
 
-function copiedFields(pool: SimulatedPool, record: XapiRecord): Fields {
+function copiedFields(record: XapiRecord): Fields {
   const copied = COPIED.flatMap((name) => (record[name] === undefined ? [] : [[name, record[name]] as const]));
   return {
     ...Object.fromEntries(copied),
-    other_config: { ...mapOf(record, 'other_config'), content_id: pool.random.uuid() },
+    other_config: mapOf(record, 'other_config'),
+    sm_config: without(mapOf(record, 'sm_config'), 'import_task'),
     snapshot_of: NULL_REF,
   };
 }

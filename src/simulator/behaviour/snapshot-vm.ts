@@ -76,9 +76,10 @@ export function makeSnapshot(
 function snapshotMetadata(ref: string, record: XapiRecord): string {
   const pairs = Object.entries({ ...record, _ref: ref }).map(([name, value]) => {
     const text = databaseText(value).replaceAll('\\', '\\\\').replaceAll("'", "\\'");
-    return `('${databaseFieldName('VM', name)}' '${text}')`;
+    return [databaseFieldName('VM', name), text] as const;
   });
-  return `(${pairs.join(' ')})`;
+  const inOrder = pairs.sort(([a], [b]) => (a < b ? 1 : -1)).map(([name, text]) => `('${name}' '${text}')`);
+  return `(${inOrder.join(' ')})`;
 }
 
 /** Puts a VM back to a snapshot: its disks are replaced by clones of the snapshot's, its record stays. */

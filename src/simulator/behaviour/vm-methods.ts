@@ -143,7 +143,7 @@ function createVm(pool: SimulatedPool, fields: Readonly<Record<string, WireValue
     memory_target: 0,
     memory_overhead: 12_582_912,
     domid: -1,
-    generation_id: textOf(fields, 'generation_id') === '' ? newGenerationId(pool) : textOf(fields, 'generation_id'),
+    generation_id: fields.generation_id === '' ? '' : newGenerationId(pool),
     domain_type: domainType(fields),
     metrics: pool.store.create('VM_metrics'),
   });

@@ -2,11 +2,23 @@ import { hostSeeing } from '../http/redirect.js';
 import { type CallContext, type MethodTable } from '../rpc/method.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
-import { EPOCH, flagOf, NULL_REF, numberOf, setOf, textOf, wireDate, type XapiRecord } from '../wire/wire-value.js';
+import {
+  EPOCH,
+  flagOf,
+  mapOf,
+  NULL_REF,
+  numberOf,
+  setOf,
+  textOf,
+  wireDate,
+  type WireMap,
+  type XapiRecord,
+} from '../wire/wire-value.js';
 import { openLogsOf } from './change-logs.js';
 import { createSuspendImage } from './checkpoint-vm.js';
 import { deviceName } from './devices.js';
 import { destroyVdi } from './disks.js';
+import { DEVICE_MODEL, GENERIC_BIOS } from './firmware.js';
 import { postVmMessage } from './messages.js';
 import { createGuestMetrics, guestOf } from './guests.js';
 import { withOperation } from './with-operation.js';
@@ -191,7 +203,19 @@ function enterHost(pool: SimulatedPool, vm: string, host: string, isPaused: bool
     memory_target: numberOf(record, 'memory_dynamic_max'),
     guest_metrics: createGuestMetrics(pool, vm),
     requires_reboot: false,
+    last_boot_CPU_flags: { vendor: mapOf(store.get('host', host), 'cpu_info').vendor ?? '', features: '' },
+    ...firmwareOf(record),
   });
+}
+
+/** What the first boot settles: the identity that the firmware shows to the guest, and the model of its devices. */
+function firmwareOf(record: XapiRecord): Readonly<Record<string, WireMap>> {
+  const isEmulated = textOf(record, 'domain_type') === 'hvm';
+  const platform = mapOf(record, 'platform');
+  return {
+    ...(Object.keys(mapOf(record, 'bios_strings')).length === 0 ? { bios_strings: GENERIC_BIOS } : {}),
+    ...(isEmulated ? { platform: { ...platform, 'device-model': platform['device-model'] ?? DEVICE_MODEL } } : {}),
+  };
 }
 
 /** Detaches everything; a guest's metrics go with it. */
@@ -206,7 +230,9 @@ function leaveHost(pool: SimulatedPool, vm: string, state: Readonly<Record<strin
   if (store.has('VM_metrics', metrics)) {
     store.patch('VM_metrics', metrics, { memory_actual: 0, VCPUs_number: 0, start_time: EPOCH });
   }
-  store.patch('VM', vm, { resident_on: NULL_REF, domid: -1, guest_metrics: NULL_REF, ...state });
+  const isHalted = state.power_state === 'Halted';
+  const left = { resident_on: NULL_REF, domid: -1, guest_metrics: NULL_REF, ...(isHalted ? { memory_target: 0 } : {}) };
+  store.patch('VM', vm, { ...left, ...state });
 }
 
 function dropSuspendImage(pool: SimulatedPool, vm: string): void {

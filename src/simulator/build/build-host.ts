@@ -39,15 +39,18 @@ export function buildHost(
     edition: 'xcp-ng',
     license_server: { address: 'localhost', port: '27000' },
     other_config: { agent_start_time: '1795359194.', boot_time: '1795354227.' },
-    capabilities: ['xen-3.0-x86_64', 'hvm-3.0-x86_32', 'hvm-3.0-x86_32p', 'hvm-3.0-x86_64'],
+    capabilities: ['xen-3.0-x86_64', 'xen-3.0-x86_32p', 'hvm-3.0-x86_32', 'hvm-3.0-x86_32p', 'hvm-3.0-x86_64'],
     sched_policy: 'credit',
     supported_bootloaders: ['pygrub', 'eliloader'],
-    allowed_operations: ['vm_migrate', 'provision', 'vm_resume', 'evacuate', 'vm_start'],
+    allowed_operations: ['vm_migrate', 'provision', 'vm_resume', 'enable', 'evacuate', 'vm_start'],
     cpu_info: cpuInfo(host.cpuCount),
     bios_strings: { 'bios-vendor': 'Simulated', 'system-manufacturer': 'Simulated', 'system-product-name': 'Host' },
     virtual_hardware_platform_versions: HARDWARE_PLATFORMS,
     tls_verification_enabled: true,
     https_only: host.isHttpsOnly,
+    ssl_legacy: false,
+    editions: ['free', 'xcp-ng'],
+    chipset_info: { iommu: 'true' },
     iscsi_iqn: `iqn.2026-11.com.example:${host.name}`,
   });
   for (let number = 0; number < host.cpuCount; number += 1) {
@@ -101,6 +104,8 @@ function buildControlDomain(pool: SimulatedPool, host: string, { name, cpuCount 
     domid: 0,
     domarch: 'x64',
     domain_type: 'pv',
+    generation_id: '',
+    has_vendor_device: false,
     metrics: store.create('VM_metrics', {
       memory_actual: CONTROL_DOMAIN_BYTES,
       VCPUs_number: cpuCount,
@@ -141,5 +146,6 @@ function cpuInfo(cpuCount: number): Readonly<Record<string, string>> {
     family: '6',
     model: '85',
     stepping: '4',
+    threads_per_core: '2',
   };
 }
