@@ -4,12 +4,12 @@ import { httpErrorInBody, isCompleteErrorPage, MAX_ERROR_TEXT_BYTES, startsAsHtt
 import { TailWindow } from './tail-window.js';
 import { SectorBitmap } from './vhd-sector-bitmap.js';
 import {
-  assertVhdDiskSize,
   blockBitmapBytes,
   DYNAMIC_HEADER_BYTES,
   FOOTER_BYTES,
   parseVhdFooter,
   parseVhdHeader,
+  roundUp,
   SECTOR_BYTES,
   tableBytes,
   type VhdFooter,
@@ -18,7 +18,10 @@ import {
 import { VhdTable } from './vhd-table.js';
 
 export interface VhdReaderOptions {
-  /** The disk's size, when it is known from elsewhere: another one is refused. */
+  /**
+   * The disk's size, when it is known from elsewhere: another one is refused. A VHD of that size rounded up to whole
+   * blocks is taken, as XAPI's vhd-tool makes it of a raw disk; what lies beyond the disk is left out.
+   */
   readonly diskSizeBytes?: number;
   /** Told once footer, header and block allocation table have been read. */
   readonly onHead?: (head: VhdHead) => void;
@@ -31,6 +34,8 @@ export interface VhdReaderOptions {
 
 /** What is known of a VHD before its first block. */
 export interface VhdHead {
+  /** The disk's size: what was expected, else what the footer says. */
+  readonly diskSizeBytes: number;
   readonly footer: VhdFooter;
   readonly header: VhdHeader;
   /** Numbers of the blocks that the file has, ascending. */
@@ -71,6 +76,7 @@ export class VhdReader {
   readonly #footerCopy = Buffer.alloc(FOOTER_BYTES);
   #footer: VhdFooter | undefined;
   #header: VhdHeader | undefined;
+  #diskSizeBytes = 0;
   #table = new VhdTable(0, 0);
   #bitmap = new SectorBitmap(0);
   #part: Part = 'footer-copy';
@@ -120,7 +126,7 @@ export class VhdReader {
     return {
       uuid: this.#footer.uuid,
       ...(parentUuid === undefined ? {} : { parentUuid }),
-      diskSizeBytes: this.#footer.diskSizeBytes,
+      diskSizeBytes: this.#diskSizeBytes,
       bytes: this.#position,
       storedBytes: this.#storedBytes,
       blocks: this.#table.blocks.length,
@@ -201,12 +207,6 @@ export class VhdReader {
     }
     this.#small.copy(this.#footerCopy, 0, 0, FOOTER_BYTES);
     const footer = parseVhdFooter(this.#footerCopy, 0);
-    const { diskSizeBytes = footer.diskSizeBytes } = this.#options;
-    assertVhdDiskSize(footer.diskSizeBytes);
-    if (footer.diskSizeBytes !== diskSizeBytes) {
-      const details = { expected: String(diskSizeBytes), found: String(footer.diskSizeBytes) };
-      throw new FormatError('A VHD of a disk of another size', details);
-    }
     if (footer.type === 'fixed' || footer.headerOffsetBytes === undefined)
       throw new FormatError('A VHD of a kind that cannot be read', { expected: 'dynamic', found: footer.type });
     this.#footer = footer;
@@ -214,9 +214,15 @@ export class VhdReader {
   }
 
   #readHeader(): void {
-    const { type, diskSizeBytes } = this.#knownFooter();
+    const footer = this.#knownFooter();
     const at = this.#partStart;
-    const header = parseVhdHeader(this.#small, type, at);
+    const header = parseVhdHeader(this.#small, footer.type, at);
+    const { diskSizeBytes = footer.diskSizeBytes } = this.#options;
+    if (![diskSizeBytes, roundUp(diskSizeBytes, header.blockSizeBytes)].includes(footer.diskSizeBytes)) {
+      const details = { expected: String(diskSizeBytes), found: String(footer.diskSizeBytes) };
+      throw new FormatError('A VHD of a disk of another size', details);
+    }
+    this.#diskSizeBytes = diskSizeBytes;
     const needed = Math.ceil(diskSizeBytes / header.blockSizeBytes);
     if (header.tableEntries < needed) {
       const details = { offsetBytes: at, expected: `${needed} entries or more`, found: String(header.tableEntries) };
@@ -232,7 +238,7 @@ export class VhdReader {
     const [footer, header] = [this.#knownFooter(), this.#knownHeader()];
     const blockBytes = blockBitmapBytes(header.blockSizeBytes) + header.blockSizeBytes;
     const { blocks } = this.#table.finish(header.tableOffsetBytes + tableBytes(header.tableEntries), blockBytes);
-    this.#options.onHead?.({ footer, header, blocks });
+    this.#options.onHead?.({ diskSizeBytes: this.#diskSizeBytes, footer, header, blocks });
     this.#beginBlock();
   }
 
@@ -265,7 +271,7 @@ export class VhdReader {
     const { blockSizeBytes } = this.#knownHeader();
     const blockStart = (this.#table.blocks[this.#block] ?? 0) * blockSizeBytes;
     // A disk's last block may reach beyond its end.
-    const end = Math.min(at + piece.length, this.#knownFooter().diskSizeBytes - blockStart);
+    const end = Math.min(at + piece.length, this.#diskSizeBytes - blockStart);
     this.#bitmap.forEachSet(at, end, (from, to) => {
       this.#storedBytes += to - from;
       this.#options.onRun?.({ offsetBytes: blockStart + from, data: piece.subarray(from - at, to - at) });

@@ -151,6 +151,14 @@ export function serialiseVhdFooter(footer: VhdFooter): Buffer {
   return bytes;
 }
 
+/**
+ * A footer as our own files have it, for a disk of this size; UUID, type and time stay.
+ * @param footer 512 bytes. @throws {FormatError} when it is no footer.
+ */
+export function withVhdSize(footer: Buffer, diskSizeBytes: number): Buffer {
+  return serialiseVhdFooter({ ...parseVhdFooter(footer, 0), diskSizeBytes });
+}
+
 /** @param bytes 1024 of them. @throws {FormatError} */
 export function parseVhdHeader(bytes: Buffer, type: VhdType, offsetBytes: number): VhdHeader {
   expectText(bytes, 0, HEADER_COOKIE, 'A VHD header', offsetBytes);

@@ -39,7 +39,7 @@ export async function openMergedDisk(layers: readonly ChainLayer[], reading: Cha
     const failed = opening.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     const newest = assertLinked(readers);
-    const { diskSizeBytes } = newest.head.footer;
+    const { diskSizeBytes } = newest.head;
     const map = mapOf(readers, diskSizeBytes);
     return {
       sizeBytes: diskSizeBytes,
@@ -75,7 +75,7 @@ function assertLinked(readers: readonly LayerReader[]): LayerReader {
       const instead = found === undefined ? 'it should be a full' : `the next of the chain is ${found}`;
       throw chainBroken(savesetId, `item ${item.name} ${why}, and ${instead}`, { item: item.name });
     }
-    if ((parent?.head.footer.diskSizeBytes ?? 0) > head.footer.diskSizeBytes) {
+    if ((parent?.head.diskSizeBytes ?? 0) > head.diskSizeBytes) {
       throw chainBroken(savesetId, `item ${item.name} is of a smaller disk than what it builds on`, {
         item: item.name,
       });
