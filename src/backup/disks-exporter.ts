@@ -30,7 +30,7 @@ import { DiskDataReader } from './disk-data-reader.js';
 import { type ExportTools, ItemExporter } from './item-exporter.js';
 import { type DiskLevel, type LevelPlan, withFull } from './level-plan.js';
 import { allocatedBytes, LevelPlanner, type PlannedLevels } from './level-planner.js';
-import { ExportedVhd, withParent } from './exported-vhd.js';
+import { asStored, ExportedVhd } from './exported-vhd.js';
 
 const VHD_TYPE = 'application/x-vhd';
 /** What the pool can't compare it doesn't know any more (facts 7.1). */
@@ -180,6 +180,7 @@ export class DisksExporter {
         check: vhd,
         forceHttps,
         expected: { expectedBytes: allocatedBytes(record), expectedIs: 'estimate' },
+        rewrite: (data) => asStored(data, { diskSizeBytes: record.virtual_size }),
       },
       tools,
     );
@@ -202,7 +203,8 @@ export class DisksExporter {
         query: { vdi: ref, format: 'vhd', base },
         check: vhd,
         forceHttps,
-        rewrite: (data) => withParent(data, vhdParent(parent, run.startedAtMs)),
+        rewrite: (data) =>
+          asStored(data, { diskSizeBytes: record.virtual_size, parent: vhdParent(parent, run.startedAtMs) }),
       },
       tools,
     );

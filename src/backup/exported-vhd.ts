@@ -1,16 +1,9 @@
 import { Readable } from 'node:stream';
 import { FormatError } from '../format/format-error.js';
 import { VhdReader } from '../format/vhd-reader.js';
-import {
-  DYNAMIC_HEADER_BYTES,
-  FOOTER_BYTES,
-  type VhdParent,
-  type VhdType,
-  withVhdParent,
-} from '../format/vhd-structures.js';
+import { restampVhd, type VhdStamp } from '../format/vhd-restamp.js';
+import { type VhdType } from '../format/vhd-structures.js';
 import { type FlowCheck } from '../transfer/checked-stream.js';
-
-const HEAD_BYTES = FOOTER_BYTES + DYNAMIC_HEADER_BYTES;
 
 /** Checks a VHD that the pool sends: whole, of the expected type and size. Knows its id afterwards. */
 export class ExportedVhd implements FlowCheck {
@@ -44,23 +37,12 @@ export class ExportedVhd implements FlowCheck {
   }
 }
 
-/** The same differencing VHD as the child of another parent. Errors of the data are passed on. */
-export function withParent(data: Readable, parent: VhdParent): Readable {
-  const changed = Readable.from(rewritten(data, parent), { objectMode: false });
+/**
+ * The VHD as it is stored: signed so that every program reads it alike, and a differencing one as the child of what is
+ * stored before it. Errors of the data are passed on.
+ */
+export function asStored(data: Readable, stamp: VhdStamp): Readable {
+  const changed = Readable.from(restampVhd(data, stamp), { objectMode: false });
   data.on('error', (error) => changed.destroy(error));
   return changed;
-}
-
-async function* rewritten(data: Readable, parent: VhdParent): AsyncGenerator<Buffer> {
-  let head: Buffer | undefined = Buffer.alloc(0);
-  for await (const chunk of data as AsyncIterable<Buffer>) {
-    if (head === undefined) {
-      yield chunk;
-      continue;
-    }
-    head = Buffer.concat([head, chunk]);
-    if (head.length < HEAD_BYTES) continue;
-    yield Buffer.concat([withVhdParent(head.subarray(0, HEAD_BYTES), parent), head.subarray(HEAD_BYTES)]);
-    head = undefined;
-  }
 }
