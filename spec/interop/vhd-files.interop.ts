@@ -7,8 +7,11 @@ import { buffer } from 'node:stream/consumers';
 import { type ByteExtent } from '../../src/common/byte-extent.js';
 import { KIB, MIB } from '../../src/common/byte-size.js';
 import { VhdReader } from '../../src/format/vhd-reader.js';
+import { restampVhd } from '../../src/format/vhd-restamp.js';
+import { vhdChecksum } from '../../src/format/vhd-structures.js';
 import { openChainDisk } from '../../src/transfer/chain-disk.js';
-import { type Moment, storedChain, type StoredMedia } from '../support/stored-chain.js';
+import { type Moment, storedChain, type StoredMedia, streamOf } from '../support/stored-chain.js';
+import { buildVhd, bytesOf } from '../support/vhd-builder.js';
 import { run, runWell } from './programs.js';
 
 /** Python of the system, for which Debian packages libvhdi (`python3-libvhdi`). */
@@ -142,6 +145,24 @@ describe('our VHD files', function () {
       for (const { start, length } of map.filter(({ data }) => data)) raw.copy(disk, start, start, start + length);
       expect(disk.equals(moments[index]!.disk), path).to.equal(true);
     }
+  });
+
+  it('have their own size for qemu-img, also when a pool made them', async () => {
+    const [full] = momentsOf(true);
+    const { bytes } = await buildVhd(full!.disk, full!.changed);
+    for (const footer of [bytes.subarray(0, 512), bytes.subarray(-512)]) {
+      footer.write('caml', 28, 'latin1');
+      footer.writeUInt32BE(vhdChecksum(footer, 64), 64);
+    }
+    const sizeOf = async (name: string, vhd: Buffer): Promise<unknown> => {
+      const path = join(folder, name);
+      await writeFile(path, vhd);
+      const info = JSON.parse(await runWell('qemu-img', ['info', '--output=json', path])) as Record<string, unknown>;
+      return info['virtual-size'];
+    };
+    expect(await sizeOf('sent.vhd', bytes)).to.be.below(SIZE_BYTES);
+    const stored = await bytesOf(restampVhd(streamOf(bytes), { diskSizeBytes: SIZE_BYTES }));
+    expect(await sizeOf('stored.vhd', stored)).to.equal(SIZE_BYTES);
   });
 
   it('and those of qemu-img are read by us', async () => {
