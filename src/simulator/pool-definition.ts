@@ -104,7 +104,10 @@ const guestSchema = z.strictObject({
 });
 
 const vmSchema = z.strictObject({
+  /** With `count`, `{n}` in names and descriptions is the number of the copy. */
   name: z.string(),
+  /** So many of these, 1 to `count`, each with disks of its own content. */
+  count: z.int().positive().max(100_000).default(1),
   uuid: uuid.optional(),
   description: z.string().default(''),
   kind: z.enum(['vm', 'template', 'default-template']).default('vm'),

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { packageRoot } from '../common/package-root.js';
-import { poolDefinitionSchema, type CompletePool, type PoolDefinition } from './pool-definition.js';
+import { type ContentSpec } from './content/content-spec.js';
+import { poolDefinitionSchema, type CompletePool, type PoolDefinition, type VmDefinition } from './pool-definition.js';
 import { SimulatedFailure } from './simulated-failure.js';
 
 export const DEFAULT_POOL_FILE = 'fixtures/pools/small.json';
@@ -15,9 +16,9 @@ export function readPoolDefinition(source: string | PoolDefinition = DEFAULT_POO
   const where = typeof source === 'string' ? source : 'pool definition';
   const result = poolDefinitionSchema.safeParse(typeof source === 'string' ? readJson(source) : source);
   if (!result.success) throw new SimulatedFailure('INVALID_VALUE', [where, z.prettifyError(result.error)]);
-  const mistakes = danglingNames(result.data);
+  const mistakes = [...danglingNames(result.data), ...impossibleCopies(result.data)];
   if (mistakes.length > 0) throw new SimulatedFailure('INVALID_VALUE', [where, mistakes.join('; ')]);
-  return result.data;
+  return { ...result.data, vms: result.data.vms.flatMap(copiesOf) };
 }
 
 function readJson(path: string): unknown {
@@ -26,6 +27,49 @@ function readJson(path: string): unknown {
   } catch (error) {
     throw new SimulatedFailure('INVALID_VALUE', [path, error instanceof Error ? error.message : String(error)]);
   }
+}
+
+/** What cannot be said of several VMs at once. */
+function impossibleCopies({ vms }: CompletePool): readonly string[] {
+  return vms
+    .filter(({ count }) => count > 1)
+    .flatMap((vm) => [
+      ...(vm.name.includes('{n}') ? [] : [`VM "${vm.name}": with a count its name needs a {n}`]),
+      ...(vm.uuid === undefined && vm.disks.every(({ uuid }) => uuid === undefined)
+        ? []
+        : [`VM "${vm.name}": with a count there can be no uuid`]),
+      ...(vm.interfaces.every(({ mac }) => mac === undefined)
+        ? []
+        : [`VM "${vm.name}": with a count there can be no mac`]),
+    ]);
+}
+
+/** The VMs that one entry stands for. */
+function copiesOf(vm: VmDefinition): readonly VmDefinition[] {
+  if (vm.count === 1) return [vm];
+  const width = String(vm.count).length;
+  return Array.from({ length: vm.count }, (_none, index) => {
+    const number = String(index + 1).padStart(width, '0');
+    const numbered = (text: string): string => text.replaceAll('{n}', number);
+    return {
+      ...vm,
+      count: 1,
+      name: numbered(vm.name),
+      description: numbered(vm.description),
+      disks: vm.disks.map((disk) => ({
+        ...disk,
+        name: numbered(disk.name),
+        description: numbered(disk.description),
+        content: ownContent(disk.content, number),
+      })),
+    };
+  });
+}
+
+/** Noise and text differ from copy to copy; files and zeroes are what they are. */
+function ownContent(content: ContentSpec, number: string): ContentSpec {
+  if (content.kind !== 'random' && content.kind !== 'text') return content;
+  return { ...content, seed: `${content.seed ?? 1}/${number}` };
 }
 
 /** Names that nothing in the file answers to. */

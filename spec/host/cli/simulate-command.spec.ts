@@ -5,6 +5,13 @@ import { join } from 'node:path';
 import { CliHarness, type Outcome } from '../support/cli-harness.js';
 import { useTemporaryFolder } from '../support/temporary-folder.js';
 
+/** Tells the whole state of a pool, and stops it. */
+async function askAndStop(controlUrl: string, tell: (state: Record<string, unknown>) => void): Promise<void> {
+  const state = await fetch(`${controlUrl}/state`, { method: 'POST', body: '{}' });
+  tell((await state.json()) as Record<string, unknown>);
+  await fetch(`${controlUrl}/stop`, { method: 'POST' });
+}
+
 describe('xen-backup simulate', () => {
   const folder = useTemporaryFolder();
 
@@ -52,6 +59,51 @@ describe('xen-backup simulate', () => {
     expect(err.text).to.not.contain('error');
     expect(code).to.equal(0);
     expect(out.text).to.contain("xen-backup backup 'bob'\\''s vm'");
+  });
+
+  it('plays the release and the faults that it is given, and ends when it is told so over its control port', async () => {
+    const faults = [{ match: { call: 'VM.get_all' }, action: { failWith: ['SESSION_INVALID', 'gone'] } }];
+    writeFileSync(join(folder(), 'faults.json'), JSON.stringify(faults));
+    const said: Record<string, unknown>[] = [];
+    const args = ['simulate', '--json', '--release', '8.0', '--seed', '5', '--faults', 'faults.json', '--nbd'];
+    const { code } = await new CliHarness(folder()).run([...args, '--clock', '2026-01-31T22:00:00Z'], {
+      onStart: (_signals, out) => {
+        const write = out._write.bind(out);
+        out._write = (chunk, encoding, done) => {
+          write(chunk, encoding, done);
+          const [facts] = out.events as [{ controlUrl: string } | undefined];
+          if (facts === undefined || said.length > 0) return;
+          said.push({});
+          void askAndStop(facts.controlUrl, (state) => said.push(state));
+        };
+      },
+    });
+    expect(code).to.equal(0);
+    expect(said[1]).to.deep.include({ release: '8.0', time: '20260131T22:00:00Z' });
+    expect(said[1]?.faults).to.deep.equal([{ id: 1, fault: faults[0], seen: 0, hits: 0 }]);
+    const { network } = said[1]?.records as { network: Record<string, { purpose: string[] }> };
+    expect(Object.values(network).flatMap(({ purpose }) => purpose)).to.deep.equal(['nbd']);
+  });
+
+  it('says what is wrong with a release, a time and a file of faults', async () => {
+    writeFileSync(join(folder(), 'bad.json'), '[{ "match": { "call": "VM.start" }, "action": { "explode": true } }]');
+    const hints: unknown[] = [];
+    for (const args of [
+      ['--release', '6.5'],
+      ['--clock', 'noon'],
+      ['--faults', 'bad.json'],
+      ['--faults', 'none.json'],
+    ]) {
+      const { code, err } = await new CliHarness(folder()).run(['simulate', ...args]);
+      hints.push([code, err.text]);
+    }
+    expect(hints).to.have.lengthOf(4);
+    expect(hints[0]).to.satisfy(([code, text]: [number, string]) => code === 2 && text.includes('--release'));
+    expect(hints[1]).to.satisfy(
+      ([code, text]: [number, string]) => code === 2 && text.includes('2026-01-31T22:00:00Z'),
+    );
+    expect(hints[2]).to.satisfy(([code, text]: [number, string]) => code === 2 && text.includes('must be one of'));
+    expect(hints[3]).to.satisfy(([code, text]: [number, string]) => code === 2 && text.includes('--faults'));
   });
 
   it('refuses a pool file that is not there, and a port that is taken', async () => {
