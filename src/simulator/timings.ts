@@ -20,6 +20,8 @@ export interface PoolTimings {
   nbdDetachMs: number;
   /** How long an answer over NBD is on its way: the distance between client and host. */
   nbdLatencyMs: number;
+  /** How long a disk takes to be copied, by what it holds. */
+  copyMsPerGiB: number;
 }
 
 export function defaultTimings(): PoolTimings {
@@ -34,5 +36,6 @@ export function defaultTimings(): PoolTimings {
     dataDestroyWaitMs: 4000,
     nbdDetachMs: 200,
     nbdLatencyMs: 0,
+    copyMsPerGiB: 0,
   };
 }

@@ -1,5 +1,6 @@
 import { createDiskContent } from '../content/content-spec.js';
 import { type DiskContent } from '../content/disk-content.js';
+import { compareLifecycles } from '../datamodel/release.js';
 import { type Fields } from '../record-store.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
@@ -100,15 +101,31 @@ export function assertManaged(pool: SimulatedPool, ref: string): void {
   if (!flagOf(pool.store.get('VDI', ref), 'managed')) throw new SimulatedFailure('VDI_NOT_MANAGED', [ref]);
 }
 
-/** Throws OTHER_OPERATION_IN_PROGRESS [`VDI`, vdi] while something is done to the disk. */
+/**
+ * Throws OTHER_OPERATION_IN_PROGRESS [`VDI`, vdi], with the operation and its task since XAPI 25.27, while something is
+ * done to the disk. A copy is nothing that is done to it: it only has the disk attached.
+ */
 export function assertIdle(pool: SimulatedPool, ref: string): void {
-  const isBusy = Object.keys(mapOf(pool.store.get('VDI', ref), 'current_operations')).length > 0;
-  if (isBusy) throw new SimulatedFailure('OTHER_OPERATION_IN_PROGRESS', ['VDI', ref]);
+  const operations = Object.entries(mapOf(pool.store.get('VDI', ref), 'current_operations'));
+  const other = operations.find(([, name]) => name !== 'copy');
+  if (other === undefined) return;
+  const [task, name] = other;
+  const isNamed = compareLifecycles([], pool.datamodel.release.xapiVersion, '25.27.0') >= 0;
+  throw new SimulatedFailure('OTHER_OPERATION_IN_PROGRESS', ['VDI', ref, ...(isNamed ? [name, task] : [])]);
 }
 
 export function assertNotInUse(pool: SimulatedPool, ref: string, operation: string): void {
   assertIdle(pool, ref);
   if (isInUse(pool, ref)) throw new SimulatedFailure('VDI_IN_USE', [ref, operation]);
+}
+
+/** Throws SR_OPERATION_NOT_SUPPORTED [sr] when the driver of the SR lacks a feature. */
+export function assertFeature(pool: SimulatedPool, sr: string, feature: string): void {
+  const type = textOf(pool.store.get('SR', sr), 'type');
+  const driver = pool.store.all('SM').find(([, record]) => textOf(record, 'type') === type)?.[1];
+  if (driver === undefined || !(feature in mapOf(driver, 'features'))) {
+    throw new SimulatedFailure('SR_OPERATION_NOT_SUPPORTED', [sr]);
+  }
 }
 
 /** The SR, checked: it is there, has a plugged PBD, and takes disks. */

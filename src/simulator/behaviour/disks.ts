@@ -3,10 +3,11 @@ import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, mapOf, NULL_REF, numberOf, textOf, wireDate, type XapiRecord } from '../wire/wire-value.js';
 import { splitLog } from './change-logs.js';
 import { without } from '../xva/without.js';
-import { contentOf, createVdi, dropVdi } from './disk-records.js';
+import { assertFeature, contentOf, createVdi, dropVdi } from './disk-records.js';
 import { branch, coalesceLater } from './image-chain.js';
 
 export {
+  assertFeature,
   assertIdle,
   assertManaged,
   assertNotInUse,
@@ -26,6 +27,7 @@ export function destroyVdi(pool: SimulatedPool, ref: string): void {
 
 /** A snapshot of a disk: same names, type, tags and settings, a new uuid, bytes shared until either side writes. */
 export function snapshotVdi(pool: SimulatedPool, ref: string, extra: Fields = {}): string {
+  assertFeature(pool, textOf(pool.store.get('VDI', ref), 'SR'), 'VDI_SNAPSHOT');
   const parent = branch(pool, ref);
   const record = pool.store.get('VDI', ref);
   const snapshot = createVdi(

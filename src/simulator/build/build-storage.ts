@@ -39,6 +39,9 @@ const FEATURES = [
   'VDI_CONFIG_CBT',
 ];
 
+/** Of drivers for images, and for devices of a host. */
+const IMAGE_FEATURES = ['SR_PROBE', 'SR_UPDATE', 'VDI_INTRODUCE', 'VDI_ATTACH', 'VDI_DETACH'];
+
 /** The storage of a pool, one SM entry a type, plugged on the hosts that see it, with its images. */
 export function buildStorage(
   pool: SimulatedPool,
@@ -109,6 +112,7 @@ function deviceConfig(sr: StorageDefinition): Readonly<Record<string, string>> {
 }
 
 function buildDriver(pool: SimulatedPool, type: string): void {
+  const features = type === 'iso' || type === 'udev' ? IMAGE_FEATURES : FEATURES;
   pool.store.create('SM', {
     name_label: type,
     name_description: `simulated ${type} storage`,
@@ -117,8 +121,8 @@ function buildDriver(pool: SimulatedPool, type: string): void {
     copyright: '-',
     version: '1.0',
     required_api_version: '1.0',
-    capabilities: FEATURES,
-    features: Object.fromEntries(FEATURES.map((feature) => [feature, feature === 'VDI_RESET_ON_BOOT' ? 2 : 1])),
+    capabilities: features,
+    features: Object.fromEntries(features.map((feature) => [feature, feature === 'VDI_RESET_ON_BOOT' ? 2 : 1])),
     driver_filename: `/opt/xensource/sm/${type.toUpperCase()}SR`,
   });
 }

@@ -1,4 +1,4 @@
-import { createVdi, contentOf, updateVdiSpace } from '../behaviour/disks.js';
+import { assertFeature, contentOf, createVdi, updateVdiSpace } from '../behaviour/disks.js';
 import { isSparseSr, roomIn, watchRoom } from '../behaviour/sr-space.js';
 import { type Exchange } from '../http/handler.js';
 import { redirectFor } from '../http/redirect.js';
@@ -94,9 +94,7 @@ function makeDisk(exchange: Exchange, format: DiskFormat): string {
   if (format !== 'raw' || contentLength === undefined || sr === undefined) {
     throw new Refused('400 Bad Request', 'Not enough info supplied to import');
   }
-  if (textOf(pool.store.get('SR', sr), 'content_type') === 'iso') {
-    throw new SimulatedFailure('SR_OPERATION_NOT_SUPPORTED', [sr]);
-  }
+  assertFeature(pool, sr, 'VDI_CREATE');
   return createVdi(pool, { SR: sr, virtual_size: contentLength, fields: { name_label: 'Imported VDI', type: 'user' } });
 }
 
