@@ -86,4 +86,22 @@ describe('an ext4 file system that mkfs made', function () {
     const listing = await runWell('debugfs', ['-R', 'ls -p /', restored]);
     expect(listing).to.include('package.json');
   });
+
+  it('gives single files out of a disk that was brought back as a file, without a pool', async () => {
+    const repository = join(folder, 'repository');
+    const raw = join(folder, 'root.raw');
+    await xenBackup(pool, repository, ['restore', 'latest:vm/ext4', '--to-file', raw, '--disk', 'root']);
+    expect(await sha256Of(raw)).to.equal(await sha256Of(image));
+    const { size, blocks } = await stat(raw);
+    expect(size).to.equal(IMAGE_MIB * MIB);
+    expect(blocks * 512).to.be.lessThan(size / 2);
+    expect(await runWell('debugfs', ['-R', 'ls -p /', raw])).to.include('package.json');
+    const file = join(folder, 'package.json');
+    await runWell('debugfs', ['-R', `dump /package.json ${file}`, raw]);
+    expect(await sha256Of(file)).to.equal(await sha256Of(join(packageRoot(), 'node_modules', 'rxjs', 'package.json')));
+    const vhd = join(folder, 'root.vhd');
+    const asVhd = ['--to-file', vhd, '--disk', '0', '--format', 'vhd'];
+    await xenBackup(pool, repository, ['restore', 'latest:vm/ext4', ...asVhd]);
+    await runWell('qemu-img', ['compare', '-f', 'raw', '-F', 'vpc', raw, vhd]);
+  });
 });

@@ -32,11 +32,11 @@ export class DiskCoverage {
   }
 
   /**
-   * Takes the next block.
+   * Takes the next block, and says where in its disk it lies.
    * @param at where its header lies in the input, for the error.
    * @throws {FormatError} when it is not one that may come now.
    */
-  add(id: string, number: number, lengthBytes: number, at: number): void {
+  add(id: string, number: number, lengthBytes: number, at: number): number {
     const disk = this.#disks[this.#current];
     if (disk?.id !== id) {
       const expected =
@@ -65,6 +65,7 @@ export class DiskCoverage {
     this.#offsetBytes = end;
     this.#storedBytes += lengthBytes;
     if (end === disk.sizeBytes) this.#nextDisk(disk);
+    return end - lengthBytes;
   }
 
   /**

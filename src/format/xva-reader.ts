@@ -50,6 +50,8 @@ type Part = 'header' | 'ova-xml' | 'block' | 'checksum' | 'padding' | 'end' | 'h
 export class XvaReader {
   /** Called once `ova.xml` has been read, with the bytes of its header, body and padding. */
   onArchive: ((archive: XvaArchive, headAndBodyBytes: number) => void) | undefined;
+  /** Called with each piece of a disk, which is checked only when its block is over. */
+  onDiskData: ((diskId: string, offsetBytes: number, piece: Buffer) => void) | undefined;
 
   readonly #maxOvaXmlBytes: number;
   readonly #hasDiskData: boolean;
@@ -66,6 +68,9 @@ export class XvaReader {
   #gathered = 0;
   #pieces: Buffer[] = [];
   #memberBytes = 0;
+  /** The disk of the current block, and where in it the block lies. */
+  #blockDisk = '';
+  #blockOffset = 0;
   /** The block whose checksum must come next. */
   #blockName: string | undefined;
   #position = 0;
@@ -128,6 +133,7 @@ export class XvaReader {
         break;
       case 'block':
         this.#hash(piece);
+        this.onDiskData?.(this.#blockDisk, this.#blockOffset + this.#gathered, piece);
         break;
       case 'padding':
         this.#checkPadding(piece);
@@ -224,7 +230,8 @@ export class XvaReader {
         found: name,
       });
     }
-    this.#coverage.add(id, Number(digits), sizeBytes, offsetBytes);
+    this.#blockOffset = this.#coverage.add(id, Number(digits), sizeBytes, offsetBytes);
+    this.#blockDisk = id;
     if (sizeBytes > 0) this.#blocks += 1;
     this.#blockName = name;
     this.#begin('block', sizeBytes);

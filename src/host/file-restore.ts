@@ -1,26 +1,21 @@
 import { createHash } from 'node:crypto';
-import { access, type FileHandle, link, mkdir, open, rename, rm, rmdir, stat, statfs } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { formatBytes } from '../common/byte-size.js';
 import { CleanupStack } from '../common/cleanup-stack.js';
 import { type Clock, systemClock } from '../common/clock.js';
 import {
   BackupError,
-  isBackupError,
   type RestoreEvent,
   type RestoreMedia,
   type RestoreReport,
   type SavesetItem,
   type SavesetRecord,
 } from '../contract/index.js';
-import { syncFolder } from './repository/durable-file.js';
 import { toMediumError } from './repository/to-medium-error.js';
-import { systemCode } from './to-host-error.js';
+import { exists, freeBytesIn, kindOf, onTarget, partialOf, publish } from './target-file.js';
 
 const SAMPLE_EVERY_MS = 100;
-const FULL: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
-/** What file systems without hard links say. */
-const NO_LINKS: readonly (string | undefined)[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
 
 /** An item and the file that it becomes. */
 export interface PlannedFile {
@@ -100,7 +95,7 @@ export async function restoreToFiles({
     }
     enter('verify');
     signal.throwIfAborted();
-    for (const file of files) await publish(file, cleanup);
+    for (const file of files) await publish(file.path, cleanup);
     const report: RestoreReport = {
       targetId: undefined,
       targetName: path,
@@ -130,7 +125,7 @@ async function writePartial(order: PartialOrder): Promise<void> {
   const { file, media, signal, onEvent, clock, cleanup, earlierBytes, neededBytes } = order;
   const { item } = file;
   const expected = { expectedBytes: item.bytes, expectedIs: 'exact' } as const;
-  const partial = partialOf(file);
+  const partial = partialOf(file.path);
   const handle = await onTarget(partial, () => open(partial, 'wx', 0o600));
   cleanup.add(partial, () => rm(partial, { force: true }));
   const digest = createHash('sha256');
@@ -183,78 +178,6 @@ async function* chunksOf(
 /** `writeFile` of a handle goes on where it is, and writes all. */
 async function writeAll(handle: FileHandle, chunk: Buffer): Promise<void> {
   await handle.writeFile(chunk);
-}
-
-/** A link never takes a name that is taken; where there are no links, the moment between look and rename is short. */
-async function publish(file: PlannedFile, cleanup: CleanupStack): Promise<void> {
-  const partial = partialOf(file);
-  const { path } = file;
-  await onTarget(path, async () => {
-    try {
-      await link(partial, path);
-      await rm(partial);
-    } catch (error) {
-      if (!NO_LINKS.includes(systemCode(error))) throw error;
-      if (
-        await access(path).then(
-          () => true,
-          () => false,
-        )
-      )
-        throw exists(path);
-      await rename(partial, path);
-    }
-    cleanup.add(path, () => rm(path, { force: true }));
-    await syncFolder(dirname(path));
-  });
-}
-
-function partialOf({ path }: PlannedFile): string {
-  return `${path}.partial`;
-}
-
-async function kindOf(path: string): Promise<'folder' | 'other' | undefined> {
-  try {
-    return (await stat(path)).isDirectory() ? 'folder' : 'other';
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw targetError(error, path);
-  }
-}
-
-async function freeBytesIn(folder: string): Promise<number> {
-  const { bavail, bsize } = await onTarget(folder, () => statfs(folder));
-  return bavail * bsize;
-}
-
-async function onTarget<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw targetError(error, path);
-  }
-}
-
-function targetError(error: unknown, path: string): BackupError {
-  if (isBackupError(error)) return error;
-  const code = systemCode(error);
-  if (code === 'EEXIST') return exists(path);
-  const reason = error instanceof Error ? error.message : String(error);
-  const isFull = FULL.includes(code);
-  return new BackupError(isFull ? 'MEDIUM_FULL' : 'MEDIUM_FAILED', `${path} cannot be written: ${reason}`, {
-    hint: isFull ? 'Make room there, or name a file elsewhere.' : 'Name a file in a folder that exists and is yours.',
-    context: { path, ...(code === undefined ? {} : { systemCode: code }) },
-    cause: error,
-  });
-}
-
-function exists(path: string): BackupError {
-  return new BackupError('TARGET_EXISTS', `There is already a file ${path}; it is left as it is.`, {
-    hint: path.endsWith('.partial')
-      ? 'Another restore writes it at this moment, or one was killed; then remove it.'
-      : 'Name another file, or move that one away.',
-    context: { path },
-  });
 }
 
 function damaged({ name }: SavesetItem, { savesetId }: SavesetRecord): BackupError {

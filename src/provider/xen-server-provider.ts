@@ -3,9 +3,13 @@ import {
   type BackupSource,
   type BackupSourceProvider,
   type ClientConfig,
+  type DiskReadRequest,
   type JsonSchema,
+  type OpenedItem,
   type ProviderCapabilities,
+  type RestoreMedia,
 } from '../contract/index.js';
+import { readSavedDisk } from '../restore/disk-reader.js';
 import { PROVIDER_ID } from '../session/source-identity.js';
 import { SourceOpener } from './source-opener.js';
 
@@ -45,5 +49,9 @@ export class XenServerProvider implements BackupSourceProvider {
 
   open(client: ClientConfig, signal?: AbortSignal): Promise<BackupSource> {
     return this.opener.open(client, signal);
+  }
+
+  readDisk(request: DiskReadRequest, media: RestoreMedia): Promise<OpenedItem> {
+    return readSavedDisk(request, media);
   }
 }

@@ -23,7 +23,7 @@ import { EXIT, type ExitCode } from './exit-code.js';
 import { OpenHost, requestInvalid } from './open-host.js';
 import { viewFor } from './operation-view.js';
 import { sayPlan } from './plan-view.js';
-import { sayFilePlan, writeFiles } from './restore-to-file.js';
+import { sayDiskPlan, sayFilePlan, writeDisk, writeFiles } from './restore-to-file.js';
 
 interface RestoreOptions extends CommonOptions, ProviderOptions {
   readonly as?: string;
@@ -31,6 +31,8 @@ interface RestoreOptions extends CommonOptions, ProviderOptions {
   readonly storage?: string;
   readonly sr?: string;
   readonly toFile?: string;
+  readonly disk?: string;
+  readonly format?: string;
   readonly start?: boolean;
   readonly dryRun?: boolean;
 }
@@ -43,6 +45,8 @@ export const restoreCommand: CommandModule = {
     command.option('--storage <id or name>', 'where the data goes (default: as the provider decides)');
     command.option('--sr <id or name>', 'the same');
     command.option('--to-file <path>', 'only the data, verified, into a new file (or folder); no pool is needed');
+    command.option('--disk <disk>', 'with --to-file: only this disk, by position, name or id, as an image of it');
+    command.option('--format <format>', 'with --disk: raw (default; a sparse file), or what else the provider offers');
     command.option('--start', 'start it afterwards and check that it runs');
     command.option('--dry-run', 'say what would be done: every disk, interface and setting, step by step');
     addProviderOptions(command);
@@ -63,7 +67,8 @@ Examples:
   xen-backup restore web-1-20260102T030405Z-a1b2c3 --overwrite --dry-run
   xen-backup restore latest:vm/web-1 --overwrite --start
   xen-backup restore latest:web-1 --as web-test -o network.Production=Lab -o ha=drop -o autostart=drop --dry-run
-  xen-backup restore latest:web-1 --to-file web-1.xva`,
+  xen-backup restore latest:web-1 --to-file web-1.xva
+  xen-backup restore latest:web-1 --to-file root.raw --disk 0       (then: mount -o ro,loop, guestmount, 7z, debugfs)`,
     );
   },
   run: async (context, command) => {
@@ -72,6 +77,9 @@ Examples:
     const options = command.opts<RestoreOptions>();
     const storage = storageOf(options);
     if (options.toFile !== undefined) return restoreFiles(context, options, reference, options.toFile);
+    if (options.disk !== undefined || options.format !== undefined) {
+      throw requestInvalid('--disk and --format belong to --to-file.', 'Name the file that the disk is to become.');
+    }
     const mode = modeOf(options);
     return OpenHost.use(context, options, async (host) => {
       const repository = await host.repository();
@@ -124,7 +132,7 @@ Examples:
   },
 };
 
-/** Data only: no client and no plugin is asked. */
+/** Data only: no client is asked, and a plugin only for what a disk is. */
 async function restoreFiles(
   context: CliContext,
   options: RestoreOptions,
@@ -141,6 +149,17 @@ async function restoreFiles(
   return OpenHost.use(context, options, async (host) => {
     const repository = await host.repository();
     const order = { repository, record: await repository.find(reference), path };
+    const { disk, format = 'raw' } = options;
+    if (disk === undefined && options.format !== undefined) {
+      throw requestInvalid('--format belongs to --disk.', 'Name a disk, or leave --format out for the data as it is.');
+    }
+    if (disk !== undefined) {
+      const provider = (await host.catalog()).provider(order.record.providerId);
+      if (options.dryRun === true) sayDiskPlan(context, { ...order, disk, format });
+      else
+        context.output.line(summaryOf(context.output, await writeDisk(context, { ...order, provider, disk, format })));
+      return EXIT.done;
+    }
     if (options.dryRun === true) await sayFilePlan(context, order);
     else context.output.line(summaryOf(context.output, await writeFiles(context, order)));
     return EXIT.done;

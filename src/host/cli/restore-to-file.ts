@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { formatBytes } from '../../common/byte-size.js';
-import { type RestoreReport, type SavesetRecord } from '../../contract/index.js';
+import { type BackupSourceProvider, type RestoreReport, type SavesetRecord } from '../../contract/index.js';
+import { restoreDiskToFile } from '../disk-file.js';
 import { planFiles, restoreToFiles } from '../file-restore.js';
 import { type DirectoryRepository } from '../repository/directory-repository.js';
 import { type CliContext } from './cli-context.js';
@@ -41,6 +42,48 @@ export async function writeFiles(
   try {
     return await restoreToFiles({
       media,
+      path: resolve(workingFolder, path),
+      signal,
+      onEvent: (event) => {
+        view.onEvent(event);
+      },
+    });
+  } finally {
+    view.close();
+  }
+}
+
+export interface DiskOrder extends FileOrder {
+  /** By position, name or id. */
+  readonly disk: string;
+  readonly format: string;
+}
+
+/** Says what a disk would become. */
+export function sayDiskPlan({ output, workingFolder }: CliContext, { record, path, disk, format }: DiskOrder): void {
+  const file = resolve(workingFolder, path);
+  output.json({ type: 'disk-plan', savesetId: record.savesetId, disk, format, path: file, disks: record.disks });
+  output.line(`Only the disk ${disk} of ${record.savesetId}, as ${format}: no pool is asked, nothing is registered.`);
+  output.line(`File: ${file}`);
+  output.line();
+  const rows = record.disks.map(({ position, name, sizeBytes, id }) => [position, name, formatBytes(sizeBytes), id]);
+  output.table(['DISK', 'NAME', 'SIZE', 'ID'], rows, { right: [2] });
+}
+
+/** Writes one disk with progress. */
+export async function writeDisk(
+  { output, workingFolder, signal }: CliContext,
+  { repository, record, path, provider, disk, format }: DiskOrder & { readonly provider: BackupSourceProvider },
+): Promise<RestoreReport> {
+  const media = await repository.openMedia(record.savesetId);
+  const labels = { source: record.source.path, savesetId: record.savesetId };
+  const view = viewFor(output, record.source.displayName, labels);
+  try {
+    return await restoreDiskToFile({
+      provider,
+      media,
+      disk,
+      format,
       path: resolve(workingFolder, path),
       signal,
       onEvent: (event) => {
