@@ -165,7 +165,7 @@ export class DisksExporter {
   ): Promise<{ item: SavesetItem; vhdId: string; readBy: MachineChainDisk['readBy'] }> {
     const { parent } = disk.level;
     if (parent === undefined) return await this.#whole(disk, order, tools);
-    if (disk.changed !== undefined) return await this.#increment(disk, disk.changed, parent, tools);
+    if (disk.changed !== undefined) return await this.#increment(disk, disk.changed, parent, order, tools);
     return await this.#difference(disk, parent, order, tools);
   }
 
@@ -216,6 +216,7 @@ export class DisksExporter {
     { level, ref, record }: ReadyDisk,
     changed: DiskExtents,
     parent: NonNullable<DiskLevel['parent']>,
+    { forceHttps }: DisksOrder,
     tools: ExportTools,
   ) {
     const vhdId = randomUUID();
@@ -227,7 +228,8 @@ export class DisksExporter {
       parent: vhdParent(parent, createdAtMs),
       createdAtMs,
     });
-    const data = this.reader.read({ disk: ref, sizeBytes: record.virtual_size, extents: changed }, tools.signal);
+    const wanted = { disk: ref, sizeBytes: record.virtual_size, extents: changed, forceHttps };
+    const data = this.reader.read(wanted, tools.signal);
     const expected = { expectedBytes: plan.bytes, expectedIs: 'exact' } as const;
     const source = Readable.from(writeVhd(plan, data), { objectMode: false });
     const item = await this.exporter.store({ ...labelOf(level), expected }, source, tools);

@@ -12,6 +12,8 @@ import { type PoolDefinition } from '../../../src/simulator/index.js';
 import { chainLayers } from '../../../src/transfer/chain-layers.js';
 import { openMergedDisk } from '../../../src/transfer/chain-merge.js';
 import { RecordingSink } from '../../contract/support/recording-sink.js';
+import { type PoolConnection } from '../../../src/session/pool-connection.js';
+import { connectTo } from './open-pool.js';
 import { startXenWorld, type WorldOptions, type XenWorld } from './xen-world.js';
 
 const MIB = 1024 * 1024;
@@ -65,11 +67,15 @@ export class ChainWorld {
   readonly history: SavesetRecord[] = [];
   readonly #sinks = new Map<string, RecordingSink>();
   #count = 0;
+  #other: PoolConnection | undefined;
 
   constructor(readonly xen: XenWorld) {}
 
   static async start(options: WorldOptions = {}): Promise<ChainWorld> {
-    return new ChainWorld(await startXenWorld({ poolFile: CHAIN_POOL, ...options }));
+    const xen = await startXenWorld({ poolFile: CHAIN_POOL, ...options });
+    // The plugin's pauses are hurried, so the pool's must be.
+    xen.running.pool.timings.nbdDetachMs = 20;
+    return new ChainWorld(xen);
   }
 
   get machine(): string {
@@ -190,12 +196,65 @@ export class ChainWorld {
       .map(([, { name_label }]) => name_label as string);
   }
 
+  /** Reference of the base of the disk with that name. */
+  baseOf(name: string): string {
+    const [ref] = this.xen.running.pool.store
+      .all('VDI')
+      .find(([, vdi]) => vdi.is_a_snapshot === true && vdi.name_label === name && vdi.type === 'cbt_metadata')!;
+    return ref;
+  }
+
+  patchVdi(ref: string, fields: Record<string, unknown>): void {
+    this.xen.running.pool.store.patch('VDI', ref, fields as never);
+  }
+
+  /** Makes a disk larger while its machine runs. */
+  grow(position: string, sizeBytes: number): void {
+    this.xen.running.pool.contents.get(this.vdi(position))!.resize(sizeBytes);
+    this.patchVdi(this.vdi(position), { virtual_size: sizeBytes });
+  }
+
+  /** A call to the pool as somebody else. */
+  async call(method: string, ...args: unknown[]): Promise<string> {
+    this.#other ??= await connectTo(this.xen.running);
+    return await this.#other.call<string>(method, args);
+  }
+
+  async addDisk(name: string, sizeBytes: number, userdevice: string): Promise<void> {
+    const { store } = this.xen.running.pool;
+    const sr = store.refByUuid('SR', this.xen.uuidOf('Main', 'SR'));
+    const vdi = await this.call('VDI.create', {
+      name_label: name,
+      name_description: '',
+      SR: sr,
+      virtual_size: sizeBytes,
+      type: 'user',
+      sharable: false,
+      read_only: false,
+      other_config: {},
+    });
+    await this.call('VBD.create', {
+      VM: store.refByUuid('VM', this.machine),
+      VDI: vdi,
+      userdevice,
+      bootable: false,
+      mode: 'RW',
+      type: 'Disk',
+      unpluggable: true,
+      empty: false,
+      other_config: {},
+      qos_algorithm_type: '',
+      qos_algorithm_params: {},
+    });
+  }
+
   levels({ record }: SavedPoint): string[] {
     return record.disks.map(({ position, level, reason }) => `${position} ${level} ${reason}`);
   }
 
-  close(): Promise<void> {
-    return this.xen.close();
+  async close(): Promise<void> {
+    await this.#other?.close();
+    await this.xen.close();
   }
 }
 

@@ -17,6 +17,19 @@ export interface OpenPool {
 
 export async function openSmallPool(): Promise<OpenPool> {
   const running = await startSimulatedPool({ poolFile: SMALL_POOL });
+  const connection = await connectTo(running);
+  return {
+    running,
+    connection,
+    close: async () => {
+      await connection.close();
+      await running.close();
+    },
+  };
+}
+
+/** A connection to a pool, as anybody may have one. */
+export async function connectTo(running: RunningPool): Promise<PoolConnection> {
   const trust = { mode: 'pinned', fingerprints: running.hosts.map(({ fingerprint256 }) => fingerprint256) } as const;
   const redactor = new Redactor();
   const connection = new XapiPoolConnection(
@@ -38,12 +51,5 @@ export async function openSmallPool(): Promise<OpenPool> {
     redactor,
   );
   await connection.open();
-  return {
-    running,
-    connection,
-    close: async () => {
-      await connection.close();
-      await running.close();
-    },
-  };
+  return connection;
 }
