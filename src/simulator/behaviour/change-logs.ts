@@ -5,13 +5,16 @@ import { createMessage } from './messages.js';
 
 const WARNING_PRIORITY = 3;
 
-/** Why the storage gave up tracking the changes of a disk. Each is the name of a message about it. */
-export type TrackingLoss =
-  /** The host died while the disk was in use. */
-  | 'VDI_CBT_METADATA_INCONSISTENT'
-  /** There was no room for the log of a snapshot, or of a larger disk. */
-  | 'VDI_CBT_SNAPSHOT_FAILED'
-  | 'VDI_CBT_RESIZE_FAILED';
+/**
+ * Why the storage gave up tracking the changes of a disk: the host died while it was in use, or there was no room for the
+ * log of a snapshot or of a larger disk. Each is the name of a message about it.
+ */
+export const TRACKING_LOSSES = [
+  'VDI_CBT_METADATA_INCONSISTENT',
+  'VDI_CBT_SNAPSHOT_FAILED',
+  'VDI_CBT_RESIZE_FAILED',
+] as const;
+export type TrackingLoss = (typeof TRACKING_LOSSES)[number];
 
 const LOSS_TEXTS: Readonly<Record<TrackingLoss, (uuid: string) => string>> = {
   VDI_CBT_METADATA_INCONSISTENT: (uuid) => `Changed Block Tracking metadata is inconsistent for disk ${uuid}.`,

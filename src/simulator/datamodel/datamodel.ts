@@ -87,6 +87,8 @@ interface RawDatamodel {
 const QUALIFIERS: Readonly<Record<string, Qualifier>> = { R: 'runtime', C: 'constructor', W: 'settable' };
 /** Their calls answer at once, and never as a task. */
 const WITHOUT_ASYNC = new Set(['session', 'event', 'task']);
+/** Calls that have no asynchronous form though their class has. */
+const SYNCHRONOUS = new Set(['VDI.get_nbd_info']);
 const ASYNC_IMPLICIT = new Set(['create', 'destroy']);
 /** Fields that XAPI's database has and its records do not show. */
 const INTERNAL_FIELDS: Readonly<Record<string, Fields>> = { VTPM: { contents: NULL_REF } };
@@ -195,7 +197,10 @@ function toMessage(
     })),
     needsSession,
     isImplicit,
-    hasAsync: !WITHOUT_ASYNC.has(cls) && (!isImplicit || ASYNC_IMPLICIT.has(message.name)),
+    hasAsync:
+      !WITHOUT_ASYNC.has(cls) &&
+      !SYNCHRONOUS.has(`${cls}.${message.name}`) &&
+      (!isImplicit || ASYNC_IMPLICIT.has(message.name)),
     isRemoved: isClassRemoved || isPast(message.removed),
     errors: message.errors ?? [],
     role: message.role === 'root' ? undefined : (message.role ?? 'read-only'),

@@ -1,7 +1,7 @@
 import { assertHasData } from '../behaviour/vdi-methods.js';
 import { contentOf } from '../behaviour/disks.js';
 import { type DiskContent } from '../content/disk-content.js';
-import { holdDisks } from '../handlers/disk-hold.js';
+import { attachToHost } from '../handlers/disk-hold.js';
 import { assertRole } from '../rpc/access.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
@@ -27,9 +27,8 @@ export function openExport(pool: SimulatedPool, host: string, exportName: string
   const vdi = pool.store.refByUuid('VDI', path.slice(1));
   assertHasData(pool, vdi);
   assertPlugged(pool, host, textOf(pool.store.get('VDI', vdi), 'SR'));
-  assertNotWritten(pool, vdi);
   const content = contentOf(pool, vdi);
-  return { content, detach: holdDisks(pool, host, [vdi], 'RO') };
+  return { content, detach: attachToHost(pool, host, vdi, 'RO') };
 }
 
 function assertPlugged(pool: SimulatedPool, host: string, sr: string): void {
@@ -38,15 +37,4 @@ function assertPlugged(pool: SimulatedPool, host: string, sr: string): void {
     return textOf(record, 'host') === host && flagOf(record, 'currently_attached');
   });
   if (!isPlugged) throw new SimulatedFailure('SR_NOT_ATTACHED', [sr]);
-}
-
-/** A disk that a machine writes to cannot be attached a second time, not even to read it. */
-function assertNotWritten(pool: SimulatedPool, vdi: string): void {
-  const record = pool.store.get('VDI', vdi);
-  if (flagOf(record, 'sharable')) return;
-  const isWritten = setOf(record, 'VBDs').some((vbd) => {
-    const other = pool.store.get('VBD', vbd);
-    return flagOf(other, 'currently_attached') && textOf(other, 'mode') === 'RW';
-  });
-  if (isWritten) throw new SimulatedFailure('VDI_IN_USE', [vdi, 'attach']);
 }

@@ -1,9 +1,9 @@
 import { type Socket } from 'node:net';
 import { makeCertificate } from '../certificate.js';
+import { type DiskContent } from '../content/disk-content.js';
 import { type FaultAction } from '../faults.js';
-import { detachAfter } from '../handlers/disk-hold.js';
 import { type SimulatedPool } from '../simulated-pool.js';
-import { openExport } from './nbd-export.js';
+import { type NbdExport, openExport } from './nbd-export.js';
 import { negotiate } from './nbd-handshake.js';
 import { nbdAddressesOf, nbdPurpose } from './nbd-networks.js';
 import { exportAnswer } from './nbd-protocol.js';
@@ -49,36 +49,43 @@ export class NbdServer {
       return;
     }
     this.#taken.set(host, count + 1);
+    let served: NbdExport | undefined;
     try {
       const stream = new NbdStream(socket);
       const identity = purpose === 'nbd' ? await this.#identity(endpoint, faults) : undefined;
       const negotiated = await negotiate(stream, identity);
-      if (negotiated !== undefined) await this.#serveDisk(host, negotiated.stream, negotiated.exportName, faults);
+      if (negotiated !== undefined) {
+        served = openExport(this.#pool, host, negotiated.exportName);
+        await this.#transmit(negotiated.stream, served.content, faults);
+      }
       await (negotiated?.stream ?? stream).end();
     } catch {
       socket.destroy();
     } finally {
+      if (served !== undefined) await this.#release(served);
       this.#taken.set(host, (this.#taken.get(host) ?? 1) - 1);
     }
   }
 
-  async #serveDisk(host: string, stream: NbdStream, exportName: string, faults: readonly FaultAction[]): Promise<void> {
+  async #transmit(stream: NbdStream, content: DiskContent, faults: readonly FaultAction[]): Promise<void> {
     const pool = this.#pool;
-    const { content, detach } = openExport(pool, host, exportName);
-    try {
-      await stream.write(exportAnswer(content.sizeBytes));
-      const faultsOf = readFaultsOf(faults);
-      await transmit({
-        stream,
-        content,
-        clock: pool.clock,
-        latencyMs: () => pool.timings.nbdLatencyMs,
-        nextRead: () => faultsOf(pool.faults.forNbd('read')),
-        signal: AbortSignal.any([stream.hungUp, pool.closing.signal]),
-      });
-    } finally {
-      detachAfter(pool, pool.timings.nbdDetachMs, detach);
-    }
+    const faultsOf = readFaultsOf(faults);
+    await stream.write(exportAnswer(content.sizeBytes));
+    await transmit({
+      stream,
+      content,
+      clock: pool.clock,
+      latencyMs: () => pool.timings.nbdLatencyMs,
+      nextRead: () => faultsOf(pool.faults.forNbd('read')),
+      signal: AbortSignal.any([stream.hungUp, pool.closing.signal]),
+    });
+  }
+
+  /** Takes the disk from the control domain, some time after the client has gone. */
+  async #release(served: NbdExport): Promise<void> {
+    const { clock, timings, closing } = this.#pool;
+    if (timings.nbdDetachMs > 0) await clock.sleep(timings.nbdDetachMs, closing.signal).catch(() => undefined);
+    served.detach();
   }
 
   #identity(endpoint: NbdEndpoint, faults: readonly FaultAction[]): Promise<ServerIdentity> {

@@ -7,34 +7,87 @@ import { type NbdStream } from './nbd-stream.js';
 
 const PIECE_BYTES = 64 * KIB;
 
+/** How the bytes of a read come out: all of them, or the first ones and then nothing, or no connection any more. */
+interface Outcome {
+  readonly bytes: Buffer;
+  readonly end: 'none' | 'stall' | 'cut';
+  /** How long these bytes take besides. */
+  readonly pauseMs: number;
+}
+
+/** The faults of one connection or of one read. Their positions count bytes of the disk, heads not included. */
+class FaultScope {
+  readonly #actions: readonly FaultAction[];
+  readonly #shaper: StreamShaper;
+  #positionBytes = 0;
+
+  constructor(actions: readonly FaultAction[]) {
+    this.#actions = actions;
+    this.#shaper = new StreamShaper(actions);
+  }
+
+  get isEmpty(): boolean {
+    return this.#actions.length === 0;
+  }
+
+  get delayMs(): number {
+    return this.#actions.reduce((sum, action) => sum + ('delayMs' in action ? action.delayMs : 0), 0);
+  }
+
+  pass(data: Buffer): Outcome {
+    const steps = this.#shaper.shape(data);
+    const last = steps.at(-1)?.kind ?? 'bytes';
+    const pauseMs = Math.max(0, ...this.#actions.map((action) => this.#pauseMs(action, data.length)));
+    this.#positionBytes += data.length;
+    return {
+      bytes: Buffer.concat(steps.flatMap((step) => (step.kind === 'bytes' ? [step.bytes] : []))),
+      end: last === 'bytes' ? 'none' : last === 'stall' ? 'stall' : 'cut',
+      pauseMs,
+    };
+  }
+
+  #pauseMs(action: FaultAction, lengthBytes: number): number {
+    if (!('bytesPerSecond' in action)) return 0;
+    const fromByte = 'atByte' in action && typeof action.atByte === 'number' ? action.atByte : 0;
+    return this.#positionBytes + lengthBytes > fromByte ? (1000 * lengthBytes) / action.bytesPerSecond : 0;
+  }
+}
+
 /** What goes wrong with one read. */
 export interface ReadFaults {
   readonly areNone: boolean;
   readonly delayMs: number;
-  readonly bytesPerSecond: number;
-  /** Of the whole connection, then of this read alone. Their positions count bytes of the disk, heads not included. */
-  readonly shapers: readonly StreamShaper[];
+  /** Passes data of the read through all faults. */
+  readonly pass: (data: Buffer) => Outcome;
+}
+
+/** The faults of the reads of one connection, from those of the connection and those of each read. */
+export function readFaultsOf(ofConnection: readonly FaultAction[]): (ofRead: readonly FaultAction[]) => ReadFaults {
+  const connection = new FaultScope(ofConnection);
+  return (ofRead) => {
+    const read = new FaultScope(ofRead);
+    return {
+      areNone: connection.isEmpty && read.isEmpty,
+      delayMs: connection.delayMs + read.delayMs,
+      pass: (data) => {
+        const first = connection.pass(data);
+        const second = read.pass(first.bytes);
+        return {
+          bytes: second.bytes,
+          end: second.end === 'none' ? first.end : second.end,
+          pauseMs: first.pauseMs + second.pauseMs,
+        };
+      },
+    };
+  };
 }
 
 export interface FaultyTransfer {
   readonly stream: NbdStream;
   readonly content: DiskContent;
   readonly clock: Clock;
+  /** Aborts when nobody is to wait any more. */
   readonly signal: AbortSignal;
-}
-
-/** The faults of the reads of one connection, from those of the connection and those of each read. */
-export function readFaultsOf(ofConnection: readonly FaultAction[]): (ofRead: readonly FaultAction[]) => ReadFaults {
-  const whole = ofConnection.length === 0 ? [] : [new StreamShaper(ofConnection)];
-  return (ofRead) => {
-    const all = [...ofConnection, ...ofRead];
-    return {
-      areNone: all.length === 0,
-      delayMs: all.reduce((sum, action) => sum + ('delayMs' in action ? action.delayMs : 0), 0),
-      bytesPerSecond: Math.min(...all.map((action) => ('bytesPerSecond' in action ? action.bytesPerSecond : Infinity))),
-      shapers: ofRead.length === 0 ? whole : [...whole, new StreamShaper(ofRead)],
-    };
-  };
 }
 
 /** Answers a read as the faults have it; `over` when the connection has to end with that. */
@@ -42,34 +95,17 @@ export async function sendFaulty(job: FaultyTransfer, request: NbdRequest, fault
   const { stream, content, clock, signal } = job;
   const start = Number(request.offset);
   const end = start + request.lengthBytes;
-  let head: Buffer | undefined = replyHead(request.handle, ErrorNumber.None);
-  for (let from = start; from < end || head !== undefined; from += PIECE_BYTES) {
-    const length = Math.min(PIECE_BYTES, end - from);
-    const shaped = shape(faults.shapers, content.read(from, length));
-    const bytes: Buffer = head === undefined ? shaped.bytes : Buffer.concat([head, shaped.bytes]);
-    const isWithheld = head !== undefined && shaped.bytes.length === 0 && shaped.end !== 'none';
-    if (!isWithheld) await stream.write(bytes);
-    head = undefined;
-    if (shaped.end === 'stall') await untilAborted(signal);
-    if (shaped.end !== 'none') return 'over';
-    if (faults.bytesPerSecond !== Infinity) await clock.sleep((1000 * length) / faults.bytesPerSecond, signal);
+  let head: Buffer = replyHead(request.handle, ErrorNumber.None);
+  for (let from = start; from < end || head.length > 0; from += PIECE_BYTES) {
+    const outcome = faults.pass(content.read(from, Math.min(PIECE_BYTES, end - from)));
+    const isAll = outcome.end === 'none';
+    if (isAll || outcome.bytes.length > 0) await stream.write(Buffer.concat([head, outcome.bytes]));
+    head = Buffer.alloc(0);
+    if (outcome.end === 'stall') await untilAborted(signal);
+    if (!isAll) return 'over';
+    if (outcome.pauseMs > 0) await clock.sleep(outcome.pauseMs, signal);
   }
   return 'on';
-}
-
-function shape(
-  shapers: readonly StreamShaper[],
-  data: Buffer,
-): { readonly bytes: Buffer; readonly end: 'none' | 'stall' | 'cut' } {
-  let bytes = data;
-  let end: 'none' | 'stall' | 'cut' = 'none';
-  for (const shaper of shapers) {
-    const steps = shaper.shape(bytes);
-    bytes = Buffer.concat(steps.flatMap((step) => (step.kind === 'bytes' ? [step.bytes] : [])));
-    const last = steps.at(-1);
-    if (last !== undefined && last.kind !== 'bytes') end = last.kind === 'stall' ? 'stall' : 'cut';
-  }
-  return { bytes, end };
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {
