@@ -11,7 +11,7 @@ export class RpcClient {
     this.#url = url;
   }
 
-  async login(pool: RunningPool): Promise<this> {
+  async login(pool: Pick<RunningPool, 'username' | 'password'>): Promise<this> {
     this.session = (await this.raw('session.login_with_password', [pool.username, pool.password])) as string;
     return this;
   }

@@ -1,9 +1,8 @@
 import { type MethodTable } from '../rpc/method.js';
-import { isInEmergency, promoteHost } from './host-power.js';
+import { promoteHost } from './host-power.js';
 
 /** What helps a pool whose coordinator is gone; a member takes these by itself. */
 export const emergencyMethods: MethodTable = {
-  'host.is_in_emergency_mode': ({ pool, host }) => isInEmergency(pool, host),
   'pool.emergency_transition_to_master': ({ pool, host }) => {
     promoteHost(pool, host);
     return undefined;
