@@ -59,6 +59,23 @@ describe('journey: the way of the data', () => {
     expect([...(await routesOf('vm/db'))]).to.deep.equal(['127.0.0.1']);
   });
 
+  it('is told in the report of every backup and restore', async () => {
+    world = await startXenWorld({ settings: HTTP });
+    for (const [source, dataTransport, options] of [
+      ['vm/db', 'http', {}],
+      ['vm/db', 'https', { http: 'https' }],
+      ['pool/metadata', 'http', {}],
+    ] as const) {
+      const sink = new RecordingSink();
+      const saved = await reportOf(world.source.backup({ source, savesetId: 'x', options }, sink));
+      expect(saved).to.include({ dataTransport });
+      if (source !== 'vm/db') continue;
+      const request = { mode: 'new', name: `copy by ${dataTransport}`, options } as const;
+      const restored = await reportOf(world.source.restore(request, sink.media(saved.record)));
+      expect(restored).to.include({ dataTransport });
+    }
+  });
+
   it('never leads through a host of the pool', async () => {
     world = await startXenWorld();
     await expectCode(world.open({ dataMover: 'host-a' }), 'CONFIG_INVALID');

@@ -18,6 +18,7 @@ import { type BackupProgressEvent } from './backup-handler.js';
 import { parseFullOnly } from './backup-options.js';
 import { type ExportTools, ItemExporter, type ItemLabel, type ItemOrder } from './item-exporter.js';
 import { loadPoolFacts, type PoolFacts, poolName } from './pool-facts.js';
+import { ConnectionSettings, dataTransportOf } from '../session/connection-settings.js';
 import { PoolConnection } from '../session/pool-connection.js';
 
 /** What a handler can do while its backup runs. */
@@ -48,6 +49,7 @@ export class ItemBackupRunner {
     @inject(PoolConnection) private readonly pool: PoolConnection,
     @inject(ItemExporter) private readonly exporter: ItemExporter,
     @inject(SourceIdentity) private readonly identity: SourceIdentity,
+    @inject(ConnectionSettings) private readonly settings: ConnectionSettings,
     @inject(Clock) private readonly clock: Clock,
     @inject(RedactedLogger) logger: HostLogger,
   ) {
@@ -103,7 +105,12 @@ export class ItemBackupRunner {
       enter('release');
       report(await cleanup.run());
       const record = this.#record({ source, request, startedAtMs, facts, items, warnings, details });
-      return { record, transferredBytes: meter.transferredBytes, elapsedMs: this.clock.nowMs() - startedAtMs };
+      return {
+        record,
+        transferredBytes: meter.transferredBytes,
+        elapsedMs: this.clock.nowMs() - startedAtMs,
+        dataTransport: dataTransportOf(this.settings, forceHttps),
+      };
     } catch (error) {
       report(await cleanup.run());
       throw error;

@@ -10,7 +10,7 @@ import {
   type RestoreReport,
   type SavesetItem,
 } from '../contract/index.js';
-import { ConnectionSettings } from '../session/connection-settings.js';
+import { ConnectionSettings, dataTransportOf } from '../session/connection-settings.js';
 import { type ImportRequest, PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
 import { type FlowCheck } from '../transfer/checked-stream.js';
@@ -64,6 +64,7 @@ export class ItemRestoreRunner {
     const meter = new ProgressMeter({ emit, clock: this.clock });
     const warnings: { code: string; message: string }[] = [];
     const { savesetId } = media.record;
+    const sent: { dataTransport?: string } = {};
     const restore: ItemRestore = {
       signal,
       enter: (phase) => {
@@ -74,7 +75,10 @@ export class ItemRestoreRunner {
         this.#logger.warn(message, { code, saveset: savesetId });
         emit({ type: 'warning', code, message, atMs: this.clock.nowMs() });
       },
-      send: (item, check, target, title) => this.#send({ item, check, title, media, meter, cleanup, signal }, target),
+      send: (item, check, target, title) => {
+        sent.dataTransport = dataTransportOf(this.settings, target.forceHttps ?? false);
+        return this.#send({ item, check, title, media, meter, cleanup, signal }, target);
+      },
       read: (item, check, title) => this.#read({ item, check, title, media, meter, cleanup, signal }),
     };
     try {
@@ -88,6 +92,7 @@ export class ItemRestoreRunner {
         isRunning: false,
         transferredBytes: meter.transferredBytes,
         elapsedMs: this.clock.nowMs() - startedAtMs,
+        ...(sent.dataTransport === undefined ? {} : sent),
         warnings,
       };
     } catch (error) {

@@ -12,6 +12,7 @@ import {
   type SavesetRecord,
 } from '../contract/index.js';
 import { ActiveRuns } from '../session/active-runs.js';
+import { ConnectionSettings, dataTransportOf } from '../session/connection-settings.js';
 import { OwnObjects } from '../session/own-objects.js';
 import { RedactedLogger } from '../session/redact.js';
 import { type RunIdentity, temporaryName } from '../session/run-marks.js';
@@ -63,6 +64,7 @@ export class MachineRestoreRunner {
     @inject(OwnObjects) private readonly own: OwnObjects,
     @inject(ActiveRuns) private readonly runs: ActiveRuns,
     @inject(SourceIdentity) private readonly identity: SourceIdentity,
+    @inject(ConnectionSettings) private readonly settings: ConnectionSettings,
     @inject(Clock) private readonly clock: Clock,
     @inject(RedactedLogger) logger: HostLogger,
   ) {
@@ -99,6 +101,7 @@ export class MachineRestoreRunner {
         isRunning,
         transferredBytes: run.meter.transferredBytes,
         elapsedMs: this.clock.nowMs() - run.identity.startedAtMs,
+        dataTransport: dataTransportOf(this.settings, wish.forceHttps),
         warnings: run.warnings,
       };
     } catch (error) {

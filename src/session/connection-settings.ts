@@ -24,3 +24,11 @@ export interface ConnectionSettings {
 }
 
 export const ConnectionSettings = Symbol('ConnectionSettings') as ServiceIdentifier<ConnectionSettings>;
+
+/** How bulk data travels for a task, in a word for people. */
+export function dataTransportOf(
+  { dataTransport, endpoint }: Pick<ConnectionSettings, 'dataTransport' | 'endpoint'>,
+  forceHttps: boolean,
+): 'https' | 'http' {
+  return (dataTransport === 'http' && !forceHttps) || endpoint.protocol === 'http:' ? 'http' : 'https';
+}

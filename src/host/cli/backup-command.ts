@@ -14,7 +14,7 @@ import {
 import { concurrently } from '../../common/concurrently.js';
 import { newSavesetId, runBackup } from '../backup-runner.js';
 import { type BackupSelection, resolveSelection } from '../backup-selection.js';
-import { formatDuration } from '../progress/format-duration.js';
+import { transferSummary } from '../progress/transfer-summary.js';
 import { type DirectoryRepository } from '../repository/directory-repository.js';
 import { toHostError } from '../to-host-error.js';
 import { systemClock } from '../../common/clock.js';
@@ -261,9 +261,9 @@ function sayEstimate(output: CliOutput, { source, level, expectedBytes, expected
   output.table(heads, rows, { right: [1, 4] });
 }
 
-function summaryOf(output: CliOutput, { record, transferredBytes, elapsedMs }: BackupReport): string {
-  const rate = elapsedMs > 0 ? `, ${formatBytes(Math.round((transferredBytes * 1000) / elapsedMs))}/s` : '';
-  const size = `${formatBytes(transferredBytes)} in ${formatDuration(elapsedMs)}${rate}`;
+function summaryOf(output: CliOutput, report: BackupReport): string {
+  const { record } = report;
   const name = withoutControls(record.source.displayName);
-  return `${output.paint('green', 'saved')} ${name} as ${output.paint('bold', record.savesetId)} (${record.level}, ${record.consistency}, ${size})`;
+  const facts = [record.level, record.consistency, transferSummary(report)].join(', ');
+  return `${output.paint('green', 'saved')} ${name} as ${output.paint('bold', record.savesetId)} (${facts})`;
 }

@@ -1,4 +1,3 @@
-import { formatBytes } from '../../common/byte-size.js';
 import {
   BackupError,
   type BackupSourceProvider,
@@ -6,7 +5,7 @@ import {
   type RestoreRequest,
   type SavesetRecord,
 } from '../../contract/index.js';
-import { formatDuration } from '../progress/format-duration.js';
+import { transferSummary } from '../progress/transfer-summary.js';
 import { runRestore } from '../restore-runner.js';
 import { type CliOutput, withoutControls } from './cli-output.js';
 import { type CliContext } from './cli-context.js';
@@ -200,9 +199,12 @@ function refuseMode({ displayName, capabilities }: BackupSourceProvider, mode: R
 }
 
 function summaryOf(output: CliOutput, report: RestoreReport): string {
-  const { targetName, targetId, isRunning, transferredBytes, elapsedMs } = report;
-  const size = `${formatBytes(transferredBytes)} in ${formatDuration(elapsedMs)}`;
-  const facts = [...(targetId === undefined ? [] : [targetId]), size, ...(isRunning ? ['running'] : [])];
+  const { targetName, targetId, isRunning } = report;
+  const facts = [
+    ...(targetId === undefined ? [] : [targetId]),
+    transferSummary(report),
+    ...(isRunning ? ['running'] : []),
+  ];
   if (report.isTrialOnly === true) {
     return `${output.paint('yellow', 'nothing was changed:')} ${output.paint('bold', withoutControls(targetName))} was only tried (${facts.join(', ')})`;
   }

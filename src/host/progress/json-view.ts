@@ -1,4 +1,5 @@
 import { type OperationEvent, type ProgressView } from './progress-view.js';
+import { type Transferred } from './transfer-summary.js';
 
 /** One JSON event a line, each with the labels of its operation. */
 export class JsonView implements ProgressView {
@@ -9,7 +10,8 @@ export class JsonView implements ProgressView {
   ) {}
 
   onEvent(event: OperationEvent): void {
-    this.writeJson({ ...event, ...this.labels });
+    const rate = event.type === 'completed' ? rateOf(event.report) : {};
+    this.writeJson({ ...event, ...rate, ...this.labels });
   }
 
   log(line: string): void {
@@ -19,4 +21,9 @@ export class JsonView implements ProgressView {
   close(): void {
     // Nothing is drawn, so there is nothing to put in order.
   }
+}
+
+/** Bytes and milliseconds are in the report; what they come to is told beside it. */
+function rateOf({ transferredBytes, elapsedMs }: Transferred): { readonly bytesPerSecond?: number } {
+  return elapsedMs > 0 ? { bytesPerSecond: Math.round((transferredBytes * 1000) / elapsedMs) } : {};
 }
