@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import fc from 'fast-check';
 import { randomFillSync } from 'node:crypto';
 import { systemClock } from '../../src/common/clock.js';
 import { changedExtents, type DiskExtents, extentsOf, wholeDisk } from '../../src/transfer/disk-extents.js';
@@ -51,6 +52,8 @@ describe('NbdDiskReader', () => {
       limits: { connectTimeoutMs: 2000, handshakeTimeoutMs: 2000, idleTimeoutMs: 5000 },
       clock: systemClock,
       signal: new AbortController().signal,
+      // On a busy machine even loopback looks far away.
+      maxConnections: 1,
       ...parts,
     });
   /** Reads all, and compares every piece with the disk and with the order. */
@@ -74,7 +77,11 @@ describe('NbdDiskReader', () => {
     let told = 0;
     // No time passes: a way without length.
     const clock = { ...systemClock, nowMs: () => 1 };
-    const reader = readerOf([server], wholeDisk(disk.length), { onBytes: (bytes) => (told += bytes), clock });
+    const reader = readerOf([server], wholeDisk(disk.length), {
+      onBytes: (bytes) => (told += bytes),
+      clock,
+      maxConnections: 4,
+    });
     expect([...(await readAll(reader))]).to.deep.equal([...wholeDisk(disk.length)]);
     expect(reader.counts).to.deep.equal({
       bytes: disk.length,
@@ -82,6 +89,7 @@ describe('NbdDiskReader', () => {
       requestedBytes: disk.length,
       losses: 0,
       mostConnections: 1,
+      isSecure: true,
     });
     expect(told).to.equal(disk.length);
     expect(server.farewells).to.equal(1);
@@ -105,7 +113,7 @@ describe('NbdDiskReader', () => {
   it('has a constant amount ahead of its consumer', async () => {
     const server = await start({ latencyMs: 1 });
     const window = { bytes: 3 * MIB, requests: 100 };
-    const reader = readerOf([server], wholeDisk(disk.length), { window, maxConnections: 1 });
+    const reader = readerOf([server], wholeDisk(disk.length), { window });
     const iterator = reader[Symbol.asyncIterator]();
     await iterator.next();
     // The consumer stops here, the window fills, and no more is asked.
@@ -116,7 +124,7 @@ describe('NbdDiskReader', () => {
     expect(pieces).to.equal(33);
     expect(server.mostInFlight).to.be.at.most(3 * MIB);
     const few = await start({ latencyMs: 2 });
-    await readAll(readerOf([few], scattered(100), { window: { bytes: 64 * MIB, requests: 8 }, maxConnections: 1 }));
+    await readAll(readerOf([few], scattered(100), { window: { bytes: 64 * MIB, requests: 8 } }));
     expect(few.mostInFlight).to.equal(8 * BLOCK);
   });
 
@@ -157,7 +165,7 @@ describe('NbdDiskReader', () => {
       isSerial: true,
       onExport: (_, connection) => (connection === 0 ? undefined : 'hang-up'),
     });
-    const reader = readerOf([server], scattered(100));
+    const reader = readerOf([server], scattered(100), { maxConnections: 4 });
     expect((await readAll(reader)).totalBytes).to.equal(100 * BLOCK);
     expect(reader.counts).to.include({ mostConnections: 1, losses: 0 });
     expect(server.connections).to.equal(2);
@@ -221,6 +229,45 @@ describe('NbdDiskReader', () => {
       expect(error).to.include({ kind: 'interrupted', systemCode: 'EIO' });
       expect(broken.reads.filter(({ offsetBytes }) => offsetBytes === 5 * MIB).length).to.equal(3);
     });
+  });
+
+  it('gives exactly the disk whatever dies on the way', async function () {
+    this.timeout(30_000);
+    const bitmaps = fc.uint8Array({ minLength: 65, maxLength: 65 });
+    const troubles = fc.array(fc.nat({ max: 150 }), { maxLength: 6 });
+    const windows = fc.record({
+      requests: fc.integer({ min: 1, max: 40 }),
+      bytes: fc.integer({ min: 1, max: 8 * MIB }),
+    });
+    await fc.assert(
+      fc.asyncProperty(bitmaps, troubles, troubles, windows, async (bitmap, deaths, errors, window) => {
+        const server = await startNbdServer({
+          disk,
+          certificate,
+          onRead: ({ index }) => (deaths.includes(index) ? 'hang-up' : errors.includes(index) ? 5 : undefined),
+        });
+        try {
+          const extents = changedExtents(Buffer.from(bitmap).toString('base64'), disk.length);
+          const clock = { ...systemClock, sleep: (_: number, signal?: AbortSignal) => systemClock.sleep(0, signal) };
+          const reader = readerOf([server], extents, { window, clock, maxConnections: 3 });
+          expect([...(await readAll(reader))]).to.deep.equal([...extents]);
+          expect(reader.counts.bytes).to.equal(extents.totalBytes);
+        } finally {
+          await server.close();
+        }
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  it('says when data came in clear', async () => {
+    const server = await startNbdServer({ disk });
+    servers.push(server);
+    const { port } = server;
+    const parts = { host: '127.0.0.1', port, exportName: '/x', certificatePem: '', subject: '', isPlainAllowed: true };
+    const reader = readerOf([], wholeDisk(disk.length), { endpoints: () => Promise.resolve([new NbdEndpoint(parts)]) });
+    await readAll(reader);
+    expect(reader.counts.isSecure).to.equal(false);
   });
 
   describe('what it refuses', () => {

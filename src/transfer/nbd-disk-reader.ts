@@ -1,4 +1,5 @@
-import { KIB, MIB } from '../common/byte-size.js';
+import { MIB } from '../common/byte-size.js';
+import { NbdBuffers } from './nbd-buffers.js';
 import { type NbdLink, NbdLinks, type NbdLinksOptions } from './nbd-links.js';
 import { anotherConnectionPays } from './nbd-pace.js';
 import { type DiskExtent, type DiskExtents, splitReads } from './disk-extents.js';
@@ -46,6 +47,8 @@ export interface ReadCounts {
   readonly requestedBytes: number;
   readonly losses: number;
   readonly mostConnections: number;
+  /** False when some of it came in clear. */
+  readonly isSecure: boolean;
 }
 
 interface Slot {
@@ -70,7 +73,7 @@ export class NbdDiskReader implements AsyncIterable<DiskPiece> {
   readonly #signal: AbortSignal;
   readonly #links: NbdLinks;
   readonly #reads: Iterator<DiskExtent, void>;
-  readonly #free = new Map<number, Buffer[]>();
+  readonly #buffers: NbdBuffers;
   /** In the order of the disk: asked for, or come and not yet taken. */
   readonly #slots: Slot[] = [];
   #slotBytes = 0;
@@ -84,11 +87,12 @@ export class NbdDiskReader implements AsyncIterable<DiskPiece> {
   #paceBefore: number | undefined;
   #failure: Error | undefined;
   #changed: () => void = () => undefined;
-  #counts = { bytes: 0, pieces: 0, requestedBytes: 0, losses: 0, mostConnections: 0 };
+  #counts = { bytes: 0, pieces: 0, requestedBytes: 0, losses: 0, mostConnections: 0, isSecure: true };
 
   constructor(options: NbdDiskReaderOptions) {
     this.#options = options;
     this.#window = options.window ?? DEFAULT_WINDOW;
+    this.#buffers = new NbdBuffers(this.#window.bytes);
     this.#maxConnections = Math.min(options.maxConnections ?? DEFAULT_CONNECTIONS, MOST_CONNECTIONS);
     this.#signal = AbortSignal.any([options.signal, this.#stopping.signal]);
     const onLoss = (error: Error): void => {
@@ -113,7 +117,7 @@ export class NbdDiskReader implements AsyncIterable<DiskPiece> {
         this.#counts.bytes += data.length;
         this.#counts.pieces += 1;
         this.#options.onBytes?.(data.length);
-        yield { offsetBytes, data, release: this.#releaseOf(data) };
+        yield { offsetBytes, data, release: this.#buffers.releaseOf(data) };
       }
     } finally {
       await this.#close();
@@ -145,7 +149,7 @@ export class NbdDiskReader implements AsyncIterable<DiskPiece> {
       const { done, value } = this.#reads.next();
       if (done === true) return;
       const { offsetBytes, lengthBytes } = value;
-      const slot = { offsetBytes, data: this.#take(lengthBytes), isDone: false, tries: 0 };
+      const slot = { offsetBytes, data: this.#buffers.take(lengthBytes), isDone: false, tries: 0 };
       this.#slots.push(slot);
       this.#slotBytes += lengthBytes;
       this.#ask(slot);
@@ -160,6 +164,7 @@ export class NbdDiskReader implements AsyncIterable<DiskPiece> {
     }
     const { data, offsetBytes } = slot;
     link.waitingBytes += data.length;
+    this.#counts.isSecure &&= link.connection.isSecure;
     this.#counts.requestedBytes += data.length;
     link.connection.read(offsetBytes, data).then(
       () => {
@@ -287,31 +292,12 @@ export class NbdDiskReader implements AsyncIterable<DiskPiece> {
     this.#changed();
   }
 
-  /** Buffers of few sizes, so that one that comes back fits again. */
-  #take(lengthBytes: number): Buffer {
-    const sizeBytes = Math.ceil(lengthBytes / (64 * KIB)) * 64 * KIB;
-    const whole = this.#free.get(sizeBytes)?.pop() ?? Buffer.allocUnsafeSlow(sizeBytes);
-    return whole.subarray(0, lengthBytes);
-  }
-
-  #releaseOf(data: Buffer): () => void {
-    let isReleased = false;
-    return () => {
-      if (isReleased) return;
-      isReleased = true;
-      const whole = Buffer.from(data.buffer as ArrayBuffer);
-      const free = this.#free.get(whole.length) ?? [];
-      this.#free.set(whole.length, free);
-      if (free.length * whole.length < this.#window.bytes) free.push(whole);
-    };
-  }
-
   async #close(): Promise<void> {
     this.#isOver = true;
     // First the farewells: the signal would cut them short.
     await this.#links.close();
     this.#stopping.abort();
     await this.#links.close();
-    this.#free.clear();
+    this.#buffers.clear();
   }
 }

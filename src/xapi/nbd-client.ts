@@ -1,4 +1,5 @@
 import { type Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { type Clock } from '../common/clock.js';
 import { type NbdEndpoint } from './nbd-endpoint.js';
 import { type NbdLimits, shakeHands } from './nbd-handshake.js';
@@ -41,6 +42,8 @@ export class NbdConnection {
   /** Time of one question and its answer in the handshake. */
   readonly roundTripMs: number;
   readonly address: string;
+  /** False only where going on in clear was allowed. */
+  readonly isSecure: boolean;
   readonly #socket: Socket;
   readonly #idleTimeoutMs: number;
   readonly #clock: Clock;
@@ -54,6 +57,7 @@ export class NbdConnection {
     this.sizeBytes = sizeBytes;
     this.roundTripMs = roundTripMs;
     this.address = address;
+    this.isSecure = socket instanceof TLSSocket;
     this.#socket = socket;
     this.#idleTimeoutMs = limits.idleTimeoutMs;
     this.#clock = clock;
