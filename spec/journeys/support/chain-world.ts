@@ -189,6 +189,10 @@ export class ChainWorld {
       .sort();
   }
 
+  typeOfRoot(): string {
+    return this.xen.running.pool.store.get('VDI', this.vdi('0')).type as string;
+  }
+
   snapshots(): string[] {
     return this.xen.running.pool.store
       .all('VM')
