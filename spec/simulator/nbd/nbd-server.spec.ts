@@ -221,6 +221,15 @@ describe('NbdServer', () => {
   });
 
   describe('attaching', () => {
+    it('does not keep a pool from closing', async () => {
+      await secure();
+      const peer = await greeted();
+      await peer.startTls(info);
+      await peer.export(info.exportname);
+      await pool.close();
+      expect(await peer.ended()).to.have.lengthOf(0);
+    });
+
     it('holds the disk read-only in the control domain until some time after the end', async () => {
       pool.timings.nbdDetachMs = 30;
       const peer = await opened();
@@ -249,6 +258,15 @@ describe('NbdServer', () => {
       await first.ended();
       await untilDetached();
       expect(await (await connected()).take(18)).to.have.lengthOf(18);
+    });
+
+    it('ends with the host, also when it is secured', async () => {
+      await secure();
+      const peer = await greeted();
+      await peer.startTls(info);
+      await peer.export(info.exportname);
+      await pool.perform('killHost', { host: 'host-a' });
+      expect(await peer.ended()).to.have.lengthOf(0);
     });
 
     it('lets go when the client goes, whatever it still waits for', async () => {

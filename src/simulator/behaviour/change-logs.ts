@@ -1,6 +1,6 @@
 import { UnitBitmap } from '../content/unit-bitmap.js';
 import { type SimulatedPool } from '../simulated-pool.js';
-import { flagOf, numberOf, setOf, textOf } from '../wire/wire-value.js';
+import { flagOf, setOf, textOf } from '../wire/wire-value.js';
 import { createMessage } from './messages.js';
 
 const WARNING_PRIORITY = 3;
@@ -77,14 +77,6 @@ export function splitLog(pool: SimulatedPool, disk: string, snapshot: string): v
   if (older !== undefined) older.newer = snapshot;
   putLog(pool, snapshot, log.written, log.older, disk);
   putLog(pool, disk, new UnitBitmap(), snapshot, log.newer);
-}
-
-/** Marks a whole disk as written: its bytes were replaced. */
-export function logReplacement(pool: SimulatedPool, vdi: string): void {
-  const log = logsOf(pool).get(vdi);
-  if (log === undefined) return;
-  log.written.setAll(numberOf(pool.store.get('VDI', vdi), 'virtual_size'));
-  pool.contents.get(vdi)?.trackWrites(log.written);
 }
 
 /** All that was written after `from` up to `to`; or why that cannot be told. */

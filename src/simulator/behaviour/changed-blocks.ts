@@ -4,7 +4,7 @@ import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, mapOf, NULL_REF, numberOf, setOf, textOf, type XapiRecord } from '../wire/wire-value.js';
 import { without } from '../xva/without.js';
 import { endLog, startLog, writtenBetween } from './change-logs.js';
-import { assertIdle, assertManaged } from './disks.js';
+import { assertFeature, assertIdle, assertManaged } from './disks.js';
 import { coalesceLater } from './image-chain.js';
 import { EXTENT_BYTES, isSparseSr, updateSrSpace } from './sr-space.js';
 import { withOperation } from './with-operation.js';
@@ -54,7 +54,7 @@ async function destroyData({ pool, task, signal }: CallContext, vdi: string): Pr
   const record = pool.store.get('VDI', vdi);
   const type = textOf(record, 'type');
   const sr = textOf(record, 'SR');
-  assertSupported(pool, sr, TRACKING);
+  assertFeature(pool, sr, TRACKING);
   if (!flagOf(record, 'is_a_snapshot')) {
     throw new SimulatedFailure('OPERATION_NOT_ALLOWED', [`VDI is not a snapshot: ${vdi}`]);
   }
@@ -113,7 +113,7 @@ function changedBlocks(pool: SimulatedPool, from: string, to: string): string {
   const newer = pool.store.get('VDI', to);
   assertIdle(pool, to);
   if (isUsedByMachine(pool, newer)) throw new SimulatedFailure('VDI_IN_USE', [to, 'list_changed_blocks']);
-  assertSupported(pool, textOf(newer, 'SR'), TRACKING);
+  assertFeature(pool, textOf(newer, 'SR'), TRACKING);
   if (from === to) throw incomparable('Source and target VDI are same');
   const isTracked = flagOf(older, 'cbt_enabled') && flagOf(newer, 'cbt_enabled');
   const written = isTracked ? writtenBetween(pool, from, to) : 'unrelated';
@@ -139,7 +139,7 @@ function assertTrackable(pool: SimulatedPool, vdi: string): void {
   assertIdle(pool, vdi);
   const record = pool.store.get('VDI', vdi);
   const type = textOf(record, 'type');
-  assertSupported(pool, textOf(record, 'SR'), TRACKING);
+  assertFeature(pool, textOf(record, 'SR'), TRACKING);
   const wrongType = new SimulatedFailure('VDI_INCOMPATIBLE_TYPE', [vdi, TYPE_NAMES[type] ?? type]);
   if (type === 'cbt_metadata') throw wrongType;
   if (flagOf(record, 'is_a_snapshot')) {
@@ -149,14 +149,6 @@ function assertTrackable(pool: SimulatedPool, vdi: string): void {
   if (textOf(record, 'on_boot') === 'reset') {
     throw new SimulatedFailure('VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION');
   }
-}
-
-/** Throws SR_OPERATION_NOT_SUPPORTED [sr] when the driver of the SR lacks a feature. */
-function assertSupported(pool: SimulatedPool, sr: string, feature: string): void {
-  const type = textOf(pool.store.get('SR', sr), 'type');
-  const driver = pool.store.all('SM').find(([, record]) => textOf(record, 'type') === type)?.[1];
-  if (driver !== undefined && feature in mapOf(driver, 'features')) return;
-  throw new SimulatedFailure('SR_OPERATION_NOT_SUPPORTED', [sr]);
 }
 
 function incomparable(why: string): SimulatedFailure {

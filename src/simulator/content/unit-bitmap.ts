@@ -17,11 +17,6 @@ export class UnitBitmap {
     page[bit >> 3] = (page[bit >> 3] ?? 0) | (0x80 >> (bit & 7));
   }
 
-  /** Sets every bit of a disk of this size. */
-  setAll(sizeBytes: number): void {
-    for (let unit = 0; unit * UNIT_BYTES < sizeBytes; unit += 1) this.set(unit);
-  }
-
   /** Sets the bits that are set in `other`. */
   merge(other: UnitBitmap): void {
     for (const [number, bytes] of other.#pages) {
