@@ -10,7 +10,6 @@ export {
   assertFeature,
   assertIdle,
   assertManaged,
-  assertNotInUse,
   contentOf,
   createVdi,
   destroyVbd,

@@ -2,8 +2,6 @@
  * The fixed newstyle NBD protocol, as far as a host of a pool speaks it (facts 7.3). All numbers are big-endian.
  */
 
-/** The port at which a real host serves. */
-export const STANDARD_NBD_PORT = 10_809;
 /** Reads begin and end at multiples of this. */
 export const SECTOR_BYTES = 512;
 
