@@ -25,6 +25,9 @@ function membersOf(archive: Buffer): readonly string[] {
   return found;
 }
 
+/** The same without the numbers of the objects, which differ from export to export. */
+const namesOf = (archive: Buffer): readonly string[] => membersOf(archive).map((text) => text.replace(/^Ref:\d+/, ''));
+
 describe('StreamShaper', () => {
   const stream = (shaper: StreamShaper, ...chunks: readonly string[]): readonly string[] =>
     chunks.flatMap((chunk) =>
@@ -314,12 +317,12 @@ describe('faults of the pool', () => {
         match: { path: '/export' },
         action: { bytesPerSecond: 1e9, atByte: 50_000 },
       });
-      expect(membersOf(await fetchAll())).to.deep.equal(membersOf(whole));
+      expect(namesOf(await fetchAll())).to.deep.equal(namesOf(whole));
       forget();
       other.pool.addFault({ match: { path: '/export' }, action: { truncateAtMember: 5, task: 'success' } });
       other.pool.addFault({ match: { path: '/export' }, action: { expireSession: true, atByte: 700 } });
       const cut = await fetchAll();
-      expect(membersOf(cut)).to.deep.equal(membersOf(whole).slice(0, 5)).and.have.lengthOf(5);
+      expect(namesOf(cut)).to.deep.equal(namesOf(whole).slice(0, 5)).and.have.lengthOf(5);
       expect(cut.length).to.be.lessThan(whole.length);
       expect((await other.client.error('VM.get_all'))[0]).to.equal('SESSION_INVALID');
     } finally {
