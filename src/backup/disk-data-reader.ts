@@ -1,5 +1,4 @@
 import { inject, injectable } from 'inversify';
-import { type ByteRun } from '../common/byte-extent.js';
 import { Clock } from '../common/clock.js';
 import { type HostLogger } from '../contract/index.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
@@ -33,7 +32,7 @@ export class DiskDataReader {
   }
 
   /** The data of the extents, ascending. Errors: `TransportError`, `XapiError`, the signal's reason. */
-  read({ disk, sizeBytes, extents, forceHttps }: DiskRead, signal: AbortSignal): AsyncIterable<ByteRun> {
+  read({ disk, sizeBytes, extents, forceHttps }: DiskRead, signal: AbortSignal): NbdDiskReader {
     const { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs } = this.settings;
     return new NbdDiskReader({
       extents,

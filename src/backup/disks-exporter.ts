@@ -56,6 +56,8 @@ export interface ExportedDisks {
   readonly disks: readonly SavesetDisk[];
   readonly plan: LevelPlan;
   readonly chain: MachineChain;
+  /** Whether data came by NBD, and whether all of that came over TLS. */
+  readonly nbd: 'none' | 'tls' | 'clear';
 }
 
 /** A disk that is about to be read. */
@@ -63,6 +65,14 @@ interface ReadyDisk extends SnapshotDisk {
   readonly baseKind: MachineChainDisk['baseKind'];
   /** What changed, for an increment by the pool's bitmap. */
   readonly changed: DiskExtents | undefined;
+}
+
+interface ExportedDisk {
+  readonly item: SavesetItem;
+  readonly vhdId: string;
+  readonly readBy: MachineChainDisk['readBy'];
+  /** True when it came over a connection that anybody can read. */
+  readonly isClear?: boolean;
 }
 
 /** Brings a snapshot's disks to the medium, each as a VHD of its own, and the machine's metadata before them. */
@@ -88,8 +98,10 @@ export class DisksExporter {
     }
     const items = [await this.#metadata(order, tools)];
     const members: MachineChainDisk[] = [];
+    let nbd: ExportedDisks['nbd'] = 'none';
     for (const disk of ready) {
-      const { item, vhdId, readBy } = await this.#disk(disk, order, tools);
+      const { item, vhdId, readBy, isClear = false } = await this.#disk(disk, order, tools);
+      if (readBy === 'nbd' && nbd !== 'clear') nbd = isClear ? 'clear' : 'tls';
       items.push(item);
       const startedTracking = order.startedTracking.has(disk.level.disk.position);
       members.push(chainDisk(disk, { vhdId, readBy, baseKind: disk.baseKind, startedTracking }));
@@ -100,7 +112,7 @@ export class DisksExporter {
       metadataItem: METADATA_ITEM,
       disks: members,
     };
-    return { items, disks: ready.map(savesetDisk), plan, chain };
+    return { items, disks: ready.map(savesetDisk), plan, chain, nbd };
   }
 
   /** The snapshot's disks as they belong to the plan, marked as bases, with what changed in each. */
@@ -158,11 +170,7 @@ export class DisksExporter {
     );
   }
 
-  async #disk(
-    disk: ReadyDisk,
-    order: DisksOrder,
-    tools: ExportTools,
-  ): Promise<{ item: SavesetItem; vhdId: string; readBy: MachineChainDisk['readBy'] }> {
+  async #disk(disk: ReadyDisk, order: DisksOrder, tools: ExportTools): Promise<ExportedDisk> {
     const { parent } = disk.level;
     if (parent === undefined) return await this.#whole(disk, order, tools);
     if (disk.changed !== undefined) return await this.#increment(disk, disk.changed, parent, order, tools);
@@ -233,7 +241,7 @@ export class DisksExporter {
     const expected = { expectedBytes: plan.bytes, expectedIs: 'exact' } as const;
     const source = Readable.from(writeVhd(plan, data), { objectMode: false });
     const item = await this.exporter.store({ ...labelOf(level), expected }, source, tools);
-    return { item, vhdId, readBy: 'nbd' as const };
+    return { item, vhdId, readBy: 'nbd' as const, isClear: !data.counts.isSecure };
   }
 }
 

@@ -1,12 +1,6 @@
 import { inject, injectable } from 'inversify';
 import { disksOf, loadMachine, type Machine } from '../browser/machine.js';
-import {
-  machineKind,
-  type MachineKind,
-  machinePath,
-  parseMachineName,
-  resolveMachine,
-} from '../browser/source-name.js';
+import { machineKind, type MachineKind, parseMachineName, resolveMachine } from '../browser/source-name.js';
 import { noBackupReason, parseMachinePattern, selectMachines } from '../browser/selection.js';
 import { type CleanupFailure, CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
@@ -24,18 +18,19 @@ import {
 import { ActiveRuns } from '../session/active-runs.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
-import { PROVIDER_ID, SourceIdentity } from '../session/source-identity.js';
+import { SourceIdentity } from '../session/source-identity.js';
 import { ProgressMeter } from '../transfer/progress-meter.js';
-import { type HostRecord, type PoolRecord, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
+import { type RefOf } from '../xapi/xapi-records.js';
 import { type BackupProgressEvent } from './backup-handler.js';
 import { type BackupOptions, parseBackupOptions } from './backup-options.js';
 import { BaseKeeper } from './base-keeper.js';
 import { chooseDisks, type ChosenMachine } from './disk-choice.js';
 import { type DiskLevel, fallbackSentence, fallbacksOf, refuseFallbacks } from './level-plan.js';
 import { LevelPlanner, type PlannedLevels } from './level-planner.js';
-import { estimateOf, machineDetails, type MachineBackupPlan, planMachineBackup } from './machine-backup-plan.js';
+import { estimateOf, type MachineBackupPlan, planMachineBackup } from './machine-backup-plan.js';
 import { MachineContentExporter, type SavedContent } from './machine-content-exporter.js';
 import { MachinePreparer } from './machine-preparer.js';
+import { machineRecord, type Origin, toResolvedSource } from './machine-record.js';
 
 /** One backup as it runs. */
 interface Run {
@@ -49,12 +44,6 @@ interface Run {
   readonly enter: (phase: BackupPhase) => void;
   readonly warn: (code: string, message: string) => void;
   readonly emit: (event: BackupProgressEvent) => void;
-}
-
-/** Where a machine lives. */
-interface Origin {
-  readonly pool: PoolRecord | undefined;
-  readonly coordinator: HostRecord | undefined;
 }
 
 /** What has been looked at before anything is made in the pool. */
@@ -278,45 +267,10 @@ export class MachineBackupRunner {
     return { pool, coordinator: pool === undefined ? undefined : hosts.get(pool.master) };
   }
 
-  #record(run: Run, saved: SavedContent, { chosen, origin }: Survey): SavesetRecord {
-    const { machine, excluded } = chosen;
-    const { pool, coordinator } = origin;
-    const { plan, items, disks, chain, level } = saved;
-    const poolName = pool?.name_label ?? '';
-    const parentSavesetId = chain?.ancestors.at(-1);
-    return {
-      version: 1,
-      savesetId: run.request.savesetId,
-      providerId: PROVIDER_ID,
-      createdAt: new Date(run.startedAtMs).toISOString(),
-      completedAt: new Date(this.clock.nowMs()).toISOString(),
-      source: {
-        ...toResolvedSource(machine.record),
-        originId: pool?.uuid ?? '',
-        // A pool of one host has no name of its own; people know it by its host's.
-        originName: poolName === '' ? (coordinator?.name_label ?? '') : poolName,
-      },
-      level,
-      ...(parentSavesetId === undefined ? {} : { parentSavesetId }),
-      consistency: plan.consistency,
-      items: [...items],
-      disks: [...disks],
-      warnings: [...run.warnings],
-      moverHost: this.identity.moverHost,
-      details: {
-        ...machineDetails(machine, plan, coordinator),
-        ...(chain === undefined ? {} : { chain }),
-        ...(excluded.length === 0 ? {} : { excludedDisks: [...excluded] }),
-      },
-    };
+  #record({ request, startedAtMs, warnings }: Run, saved: SavedContent, { chosen, origin }: Survey): SavesetRecord {
+    const { moverHost } = this.identity;
+    const { savesetId } = request;
+    const completedAtMs = this.clock.nowMs();
+    return machineRecord({ savesetId, startedAtMs, completedAtMs, moverHost, warnings, saved, chosen, ...origin });
   }
-}
-
-function toResolvedSource(machine: VmRecord): ResolvedSource {
-  return {
-    path: machinePath(machine),
-    kind: machineKind(machine),
-    id: machine.uuid,
-    displayName: machine.name_label,
-  };
 }

@@ -86,14 +86,13 @@ export class MachineContentExporter {
     const saved = await this.disks.export({ ...disksOrder, onDecided, onFallback }, tools);
     onVerify();
     if (saved.plan.level !== 'copy') await this.snapshots.handOver(ref, run, tools.signal);
-    const isByNbd = saved.chain.disks.some(({ readBy }) => readBy === 'nbd');
     return {
       plan,
       level: saved.plan.level,
       items: saved.items,
       disks: saved.disks,
       chain: saved.chain,
-      transport: isByNbd ? 'nbd-tls' : this.#transport(forceHttps),
+      transport: { none: this.#transport(forceHttps), tls: 'nbd-tls', clear: 'nbd' }[saved.nbd],
     };
   }
 

@@ -92,6 +92,25 @@ export class ChainWorld {
     return vbd.VDI as string;
   }
 
+  sizeOf(position: string): number {
+    return this.xen.running.pool.contents.get(this.vdi(position))!.sizeBytes;
+  }
+
+  nameOf(position: string): string {
+    return this.xen.running.pool.store.get('VDI', this.vdi(position)).name_label as string;
+  }
+
+  /** Gives the machine a clone in a disk's place, as a revert does. */
+  async replaceByClone(position: string): Promise<void> {
+    const { store } = this.xen.running.pool;
+    const old = this.vdi(position);
+    const clone = await this.call('VDI.clone', old, {});
+    const [vbd] = store
+      .all('VBD')
+      .find(([, { VDI, VM }]) => VDI === old && VM === store.refByUuid('VM', this.machine))!;
+    store.patch('VBD', vbd, { VDI: clone });
+  }
+
   positions(): string[] {
     return Object.keys(this.xen.disksOf(this.machine));
   }
