@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type SavesetRecord } from '../../src/contract/index.js';
+import { type ReconcileReport, type SavesetRecord } from '../../src/contract/index.js';
 import { type PoolDefinition } from '../../src/simulator/index.js';
 import { RecordingSink } from '../contract/support/recording-sink.js';
 import { errorOf, reportOf } from '../contract/support/run-operation.js';
@@ -84,6 +84,94 @@ describe('journey: consistency', () => {
       expect(calls.indexOf('VM.start')).to.be.greaterThan(calls.indexOf('VM.clean_shutdown'));
       expect(powerOf('web')).to.equal('Running');
       expect(world.field('VM', world.uuidOf('web'), 'other_config')).to.not.have.property('xen-backup:run');
+    });
+
+    it('starts the machine again as soon as it has a snapshot, when that is asked for', async () => {
+      const before = world.state();
+      const sink = new RecordingSink();
+      const seen: unknown[] = [];
+      const open = sink.openItem.bind(sink);
+      sink.openItem = (item) => {
+        seen.push(powerOf('web'));
+        return open(item);
+      };
+      const calls = callsOf();
+      const options = { consistency: 'offline', offline: 'short' };
+      const { record } = await reportOf(world.source.backup({ source: 'vm/web', savesetId: 'one', options }, sink));
+      expect(record).to.deep.include({ consistency: 'offline', warnings: [] });
+      expect(seen).to.deep.equal(['Running']);
+      expect(calls.filter((call) => call === 'VM.start')).to.have.length(1);
+      const order = ['VM.clean_shutdown', 'VM.snapshot', 'VM.start', 'VM.destroy'].map((call) => calls.indexOf(call));
+      expect([...order].sort((one, other) => one - other)).to.deep.equal(order);
+      expect(Object.keys(world.state().VDI!)).to.deep.equal(Object.keys(before.VDI!));
+      expect(JSON.stringify(world.state())).to.not.include('xen-backup');
+    });
+
+    it('looks for the room of that snapshot before the machine goes down', async () => {
+      world.patch('SR', world.uuidOf('Main', 'SR'), { physical_size: 1024 });
+      const calls = callsOf();
+      expect((await refusal('web', { consistency: 'offline', offline: 'short' })).code).to.equal('STORAGE_FULL');
+      expect(calls).to.not.include('VM.clean_shutdown');
+    });
+
+    describe('after a crash of the process', () => {
+      /** Dies when the machine is down. */
+      const crash = async (): Promise<void> => {
+        const { faults } = world.running.pool;
+        const forCall = faults.forCall.bind(faults);
+        let isDead = false;
+        faults.forCall = (call) => {
+          if (isDead) return [{ failWith: ['INTERNAL_ERROR', 'the process is dead'] }];
+          if (call.endsWith('task.create')) isDead = powerOf('web') === 'Halted';
+          return isDead ? [{ failWith: ['INTERNAL_ERROR', 'the process is dead'] }] : forCall(call);
+        };
+        await refusal('web', { consistency: 'offline' });
+        faults.forCall = forCall;
+        expect(powerOf('web')).to.equal('Halted');
+      };
+      const reconcileLater = async (laterMs = 3_600_000): Promise<ReconcileReport> => {
+        const later = await world.anotherProcess(laterMs);
+        const report = await later.source.reconcile();
+        await later.close();
+        return report;
+      };
+
+      it('reconcile starts the machine, and says so', async () => {
+        await crash();
+        const { repaired, removed } = await reconcileLater();
+        expect(removed).to.deep.equal([]);
+        expect(repaired.map(({ name, why }) => `${name}: ${why}`)).to.deep.equal([
+          'web: was shut down for a backup that broke off; started again',
+        ]);
+        expect(powerOf('web')).to.equal('Running');
+        expect(JSON.stringify(world.state())).to.not.include('xen-backup');
+        expect((await reconcileLater()).repaired).to.deep.equal([]);
+      });
+
+      it('reconcile leaves it alone while the run may live', async () => {
+        await crash();
+        const { kept } = await reconcileLater(0);
+        expect(kept.map(({ name }) => name)).to.deep.equal(['web']);
+        expect(powerOf('web')).to.equal('Halted');
+      });
+
+      it('reconcile does not start what somebody has started and stopped since', async () => {
+        await crash();
+        const { pool } = world.running;
+        const uuid = world.uuidOf('web');
+        const timestamp = new Date(Date.now() + 60_000).toISOString().replace(/-|\.\d+/g, '');
+        pool.store.create('message', {
+          name: 'VM_STARTED',
+          cls: 'VM',
+          obj_uuid: uuid,
+          timestamp,
+          body: '',
+          priority: 5,
+        });
+        expect((await reconcileLater()).repaired[0]?.why).to.include('stays as it is');
+        expect(powerOf('web')).to.equal('Halted');
+        expect(JSON.stringify(world.state().VM)).to.not.include('xen-backup');
+      });
     });
 
     it('starts the machine again after a failure in the middle', async () => {

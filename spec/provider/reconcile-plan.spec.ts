@@ -91,7 +91,7 @@ describe('reconcile-plan', () => {
       ['our snapshot that somebody renamed', snapshot(mark(), { name_label: 'keep this' }), 'kept'],
       ['a half-made import of a dead run', vm({ other_config: mark({ role: 'import' }) }), 'removed'],
       ['a snapshot of an import', snapshot(mark({ role: 'import' })), 'kept'],
-      ['a machine that was shut down for its backup', vm({ other_config: mark({ role: 'offline' }) }), 'kept'],
+      ['a machine that was shut down for its backup', vm({ other_config: mark({ role: 'offline' }) }), 'ignored'],
       ['a snapshot of such a machine', snapshot(mark({ role: 'offline' })), 'kept'],
       ['an old snapshot with our name and no mark', snapshot({}, { snapshot_time: '20261122T08:00:00Z' }), 'removed'],
       ['a young snapshot with our name and no mark', snapshot({}, { snapshot_time: '20261122T11:50:00Z' }), 'kept'],

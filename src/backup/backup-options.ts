@@ -28,6 +28,11 @@ const optionsSchema = z.strictObject({
   /** Offline, and the machine does not shut down: fail, switch it off, or save a snapshot of it. */
   shutdown: z.enum(['fail', 'force', 'snapshot']).optional(),
   shutdownTimeoutSeconds: limitSeconds(600),
+  /**
+   * Offline: start the machine again as soon as a snapshot of it was made at rest, or when all of it was saved. Absent:
+   * `short` where a snapshot is needed anyway, else `whole`, which takes nothing from the storage.
+   */
+  offline: z.enum(['short', 'whole']).optional(),
   /** Whether free space is looked at before a snapshot. */
   space: z.enum(['check', 'skip']).default('check'),
   /** What to do about disks whose storage has fallen behind with merging images. */
@@ -54,6 +59,8 @@ export interface BackupOptions {
   readonly forceHttps: boolean;
   readonly wish: ConsistencyWish;
   readonly shutdownTimeoutMs: number;
+  /** How long a machine stays down for an offline backup. */
+  readonly offline: 'short' | 'whole' | undefined;
   readonly space: 'check' | 'skip';
   readonly chain: ChainPolicy;
   readonly chainTimeoutMs: number;
@@ -85,6 +92,7 @@ export function parseBackupOptions(request: BackupRequest): BackupOptions {
     forceHttps: http === 'https',
     wish: { consistency, quiesce, shutdown },
     shutdownTimeoutMs: rest.shutdownTimeoutSeconds * 1000,
+    offline: rest.offline,
     space,
     chain,
     chainTimeoutMs: rest.chainTimeoutSeconds * 1000,

@@ -31,6 +31,14 @@ export interface PreparedMachine {
   readonly plan: MachineBackupPlan;
 }
 
+/** A machine that was shut down, or was asked to. */
+interface Down {
+  readonly plan: MachineBackupPlan;
+  /** The room for its snapshot was looked at. */
+  readonly isAdmitted: boolean;
+  readonly startAgain: () => Promise<void>;
+}
+
 /** Brings a machine's data to rest: by shutting it down, by a snapshot of the planned kind, or not at all. */
 @injectable()
 export class MachinePreparer {
@@ -48,11 +56,29 @@ export class MachinePreparer {
     run: PreparationRun,
   ): Promise<PreparedMachine> {
     const isDown = planned.method === 'shutdown' || planned.method === 'force-shutdown';
-    const plan = isDown ? await this.#shutDown(machine, planned, options, run) : planned;
+    if (!isDown) return await this.#finish(machine, planned, options, run, undefined);
+    // A snapshot of the machine at rest is made in moments; then it may run again while that is read.
+    const isShort = options.offline === 'short' || planned.needsSnapshot;
+    const wanted: MachineBackupPlan = isShort ? { ...planned, needsSnapshot: true, way: 'snapshot' } : planned;
+    // What a snapshot needs is looked at while the machine still runs.
+    if (isShort) await this.guard.admit(machine, wanted, options, run.warn, run.signal);
+    const down = await this.#shutDown(machine, wanted, options, run);
+    return await this.#finish(machine, down.plan, options, run, down);
+  }
+
+  async #finish(
+    machine: Machine,
+    plan: MachineBackupPlan,
+    options: BackupOptions,
+    run: PreparationRun,
+    down: Down | undefined,
+  ): Promise<PreparedMachine> {
     if (plan.way === 'direct') return { ref: machine.ref, plan };
-    await this.guard.admit(machine, plan, options, run.warn, run.signal);
+    if (down?.isAdmitted !== true) await this.guard.admit(machine, plan, options, run.warn, run.signal);
     run.onSnapshot();
-    return await this.#snapshot(machine, plan, run);
+    const prepared = await this.#snapshot(machine, plan, run);
+    await down?.startAgain();
+    return prepared;
   }
 
   async #shutDown(
@@ -60,20 +86,24 @@ export class MachinePreparer {
     plan: MachineBackupPlan,
     { wish, shutdownTimeoutMs: timeoutMs }: BackupOptions,
     { identity, cleanup, signal, warn, onSnapshot }: PreparationRun,
-  ): Promise<MachineBackupPlan> {
+  ): Promise<Down> {
     onSnapshot();
     const { record, ref } = machine;
     const isForced = plan.method === 'force-shutdown';
     const order = { machine: record, ref, isForced, policy: wish.shutdown ?? 'fail', timeoutMs, run: identity, warn };
-    switch (await this.shutdowns.shutDown(order, cleanup, signal)) {
+    const { outcome, startAgain } = await this.shutdowns.shutDown(order, cleanup, signal);
+    const isAdmitted = plan.way === 'snapshot';
+    switch (outcome) {
       case 'clean':
-        return plan;
+        return { plan, isAdmitted, startAgain };
       case 'forced':
         // The guest's disks are as after a power failure, though nothing writes to them any more.
-        return replan(plan, { ...plan, consistency: 'crash' });
+        return { plan: replan(plan, { ...plan, consistency: 'crash' }), isAdmitted, startAgain };
       case 'refused': {
         const message = `"${record.name_label}" did not shut down in time. A snapshot of it is saved instead.`;
-        return this.#downgrade(plan, fallBack('OFFLINE_UNAVAILABLE', message), warn);
+        // It runs, and is looked after until the end: it may still go down.
+        const running = this.#downgrade(plan, fallBack('OFFLINE_UNAVAILABLE', message), warn);
+        return { plan: running, isAdmitted, startAgain: () => Promise.resolve() };
       }
     }
   }

@@ -37,6 +37,13 @@ export interface ShutdownOrder {
   readonly warn: (code: string, message: string) => void;
 }
 
+export interface ShutDown {
+  /** `clean`: it has shut down. `forced`: it was switched off. `refused`: it still runs, and the policy is a snapshot. */
+  readonly outcome: 'clean' | 'forced' | 'refused';
+  /** Starts it again now and not when all is over. Never rejects: what fails is a warning. */
+  readonly startAgain: () => Promise<void>;
+}
+
 /** Takes a machine down for its backup, and sees to it that it runs again whatever happens. */
 @injectable()
 export class ShutdownKeeper {
@@ -47,24 +54,37 @@ export class ShutdownKeeper {
   ) {}
 
   /**
-   * `clean`: it has shut down. `forced`: it was switched off. `refused`: it still runs, and the policy is a snapshot. Its
-   * start is on `cleanup` before it is asked; the mark on it tells a later reconcile when this process dies.
+   * Its start is on `cleanup` before it is asked; the mark on it lets a later reconcile start it when this process dies.
    * @throws {BackupError} SOURCE_FAILED when it does not obey and the policy is to fail.
    */
-  async shutDown(
-    order: ShutdownOrder,
-    cleanup: CleanupStack,
-    signal: AbortSignal,
-  ): Promise<'clean' | 'forced' | 'refused'> {
-    const { machine, ref, isForced, policy, timeoutMs, run, warn } = order;
+  async shutDown(order: ShutdownOrder, cleanup: CleanupStack, signal: AbortSignal): Promise<ShutDown> {
+    const { machine, ref } = order;
+    const run = { ...order.run, machine: machine.uuid };
     const asked = { isInDoubt: false };
-    cleanup.add(`start of "${machine.name_label}"`, () => this.#startAgain(order, asked.isInDoubt));
+    const forgetStart = cleanup.add(`start of "${machine.name_label}"`, () => this.#startAgain(order, asked.isInDoubt));
     const alive = new AbortController();
-    cleanup.add('lease of the machine', () => {
+    const forgetLease = cleanup.add('lease of the machine', () => {
       alive.abort();
     });
     await this.own.mark('VM', ref, run, 'offline', signal);
     void this.own.keepAlive('VM', ref, run, 'offline', alive.signal);
+    const outcome = await this.#takeDown(order, asked, signal);
+    return {
+      outcome,
+      startAgain: async () => {
+        forgetLease();
+        alive.abort();
+        forgetStart();
+        await this.#startAgain(order, asked.isInDoubt);
+      },
+    };
+  }
+
+  async #takeDown(
+    { machine, ref, isForced, policy, timeoutMs, warn }: ShutdownOrder,
+    asked: { isInDoubt: boolean },
+    signal: AbortSignal,
+  ): Promise<ShutDown['outcome']> {
     if (isForced) return await this.#switchOff(ref, signal);
     asked.isInDoubt = true;
     const reason = await this.#ask(ref, timeoutMs, signal);

@@ -102,10 +102,10 @@ export function planRemovals(situation: ReconcileSituation, keptRuns: ReadonlySe
   return { machines, disks, staleMarks, kept };
 }
 
-type Liveness = (runId: string) => boolean;
+export type Liveness = (runId: string) => boolean;
 
 /** A run lives when this process runs it, or when it may be another's and one of its marks has been renewed lately. */
-function livenessOf({ machines, disks, nowMs, stateOf }: ReconcileSituation): Liveness {
+export function livenessOf({ machines, disks, nowMs, stateOf }: ReconcileSituation): Liveness {
   const aliveUntilMs = new Map<string, number>();
   const note = (run: string, untilMs: number): void => {
     aliveUntilMs.set(run, Math.max(untilMs, aliveUntilMs.get(run) ?? 0));
@@ -122,7 +122,7 @@ function livenessOf({ machines, disks, nowMs, stateOf }: ReconcileSituation): Li
   };
 }
 
-function whyKept(
+export function whyKept(
   { run, host }: { readonly run: string; readonly host: string },
   { hostId }: ReconcileSituation,
   isAlive: Liveness,
@@ -147,12 +147,8 @@ function judgeMachine(
   }
   // The bases of increments are judged by themselves.
   if (mark.role === 'base' && machine.is_a_snapshot) return undefined;
-  if (mark.role === 'offline' && !machine.is_a_snapshot) {
-    // Not ours to remove. Nor to start unseen: a copy that somebody made meanwhile carries the same mark.
-    const why =
-      whyKept(mark, situation, isAlive) ?? 'was shut down for a backup that broke off; start it if it is down';
-    return { isRemoved: false, why };
-  }
+  // Neither are machines that were shut down: they are started, not removed.
+  if (mark.role === 'offline' && !machine.is_a_snapshot) return undefined;
   const isWhatItSays =
     mark.role === 'snapshot'
       ? machine.is_a_snapshot && namedRun === mark.run
@@ -163,7 +159,7 @@ function judgeMachine(
   return reason === undefined ? { isRemoved: true, why: `left by run ${mark.run}` } : { isRemoved: false, why: reason };
 }
 
-function ofMachine(machine: VmRecord, why: string): Finding {
+export function ofMachine(machine: VmRecord, why: string): Finding {
   return { kind: machine.is_a_snapshot ? 'snapshot' : 'machine', id: machine.uuid, name: machine.name_label, why };
 }
 

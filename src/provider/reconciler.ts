@@ -3,6 +3,7 @@ import { BaseKeeper } from '../backup/base-keeper.js';
 import { Clock } from '../common/clock.js';
 import { type HostLogger, type ReconcileReport } from '../contract/index.js';
 import { Overwriter } from '../restore/overwriter.js';
+import { PowerSwitch } from '../restore/power-switch.js';
 import { JOURNAL_DONE_KEY } from '../restore/machine-state.js';
 import { ActiveRuns } from '../session/active-runs.js';
 import { OwnObjects } from '../session/own-objects.js';
@@ -10,6 +11,7 @@ import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
 import { SourceIdentity } from '../session/source-identity.js';
 import { planBases } from './reconcile-bases.js';
+import { type AbandonedMachine, planOffline } from './reconcile-offline.js';
 import { type Finding, planOverwrites, planRemovals, type ReconcileSituation } from './reconcile-plan.js';
 
 interface Ledger {
@@ -27,6 +29,7 @@ export class Reconciler {
     @inject(PoolConnection) private readonly pool: PoolConnection,
     @inject(OwnObjects) private readonly own: OwnObjects,
     @inject(Overwriter) private readonly overwriter: Overwriter,
+    @inject(PowerSwitch) private readonly power: PowerSwitch,
     @inject(BaseKeeper) private readonly bases: BaseKeeper,
     @inject(ActiveRuns) private readonly runs: ActiveRuns,
     @inject(SourceIdentity) private readonly identity: SourceIdentity,
@@ -42,7 +45,8 @@ export class Reconciler {
     const { interrupted, strayKeys, keptRuns } = planOverwrites(situation);
     const { machines, disks, staleMarks } = planRemovals(situation, keptRuns);
     const { discarded, unfinished, useless } = planBases(situation);
-    const lists = [interrupted, strayKeys, machines, disks, staleMarks, discarded, unfinished, useless];
+    const { starts, marks } = planOffline(situation);
+    const lists = [interrupted, strayKeys, machines, disks, staleMarks, discarded, unfinished, useless, starts, marks];
     return lists.reduce((sum, { length }) => sum + length, 0);
   }
 
@@ -76,7 +80,40 @@ export class Reconciler {
       await this.#try(ledger, 'repaired', finding, signal, () => this.own.unmark('VDI', ref));
     }
     await this.#bases(ledger, signal);
+    await this.#offline(ledger, signal);
     return ledger;
+  }
+
+  /** Last: by now the disks of such a machine are free of what broken-off runs had hung on them. */
+  async #offline(ledger: Ledger, signal: AbortSignal): Promise<void> {
+    const { starts, marks, kept } = planOffline(await this.#look(signal));
+    ledger.kept.push(...kept);
+    for (const machine of starts) {
+      if (await this.#wasStartedSince(machine, signal)) {
+        const why = 'was started and stopped again since its backup broke off; it stays as it is';
+        await this.#try(ledger, 'repaired', { ...machine.finding, why }, signal, () =>
+          this.own.unmark('VM', machine.ref),
+        );
+      } else {
+        await this.#try(ledger, 'repaired', machine.finding, signal, async () => {
+          await this.power.start(machine.ref);
+          await this.own.unmark('VM', machine.ref);
+        });
+      }
+    }
+    for (const { ref, finding } of marks) {
+      await this.#try(ledger, 'repaired', finding, signal, () => this.own.unmark('VM', ref));
+    }
+  }
+
+  /** The pool notes every start of a machine; by its clock and ours, which may differ a little. */
+  async #wasStartedSince({ record, sinceMs }: AbandonedMachine, signal: AbortSignal): Promise<boolean> {
+    const since = new Date(sinceMs).toISOString().replace(/-|\.\d+/g, '');
+    const args = ['VM', record.uuid, since];
+    const messages = await this.pool.call<Readonly<Record<string, { readonly name?: unknown }>>>('message.get', args, {
+      signal,
+    });
+    return Object.values(messages).some(({ name }) => /^VM_(STARTED|RESUMED)$/.test(String(name)));
   }
 
   /** Looked at anew: what broken-off runs had marked is gone by now. */

@@ -30,6 +30,8 @@ const markSchema = z.strictObject({
    * disk's snapshot that increments build on, or the snapshot machine that still holds it.
    */
   role: z.enum(['snapshot', 'import', 'overwrite', 'offline', 'base']),
+  /** Of a machine that was shut down: its UUID, for a copy of it has a copy of the mark. */
+  machine: z.string().exactOptional(),
   /** Of a base's disk: what is kept of it once its saveset is stored. */
   keep: z.enum(['metadata', 'snapshot']).exactOptional(),
 });
@@ -41,6 +43,8 @@ export interface RunIdentity {
   readonly runId: string;
   readonly hostId: string;
   readonly startedAtMs: number;
+  /** UUID of the machine that a mark is put on, where a copy must be told from it. */
+  readonly machine?: string;
 }
 
 /** The mark as text for `other_config`. */
@@ -51,6 +55,7 @@ export function runMark(run: RunIdentity, role: RunMark['role'], nowMs: number, 
     sinceMs: run.startedAtMs,
     aliveUntilMs: nowMs + (role === 'base' ? PENDING_BASE_LEASE_MS : LEASE_MS),
     role,
+    ...(run.machine === undefined ? {} : { machine: run.machine }),
     ...(keep === undefined ? {} : { keep }),
   };
   return JSON.stringify(mark);
