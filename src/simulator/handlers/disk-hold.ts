@@ -45,8 +45,8 @@ export function detachAfter(pool: SimulatedPool, delayMs: number, detach: () => 
 
 /**
  * Attaches one disk to a host's control domain, as for a raw transfer. Throws VDI_NOT_MANAGED [vdi],
- * VDI_INCOMPATIBLE_TYPE [vdi, type] for one whose data is gone, VDI_READONLY [vdi], and VDI_IN_USE [vdi, `attach`] when
- * somebody else writes to it, or anybody has it and this is to write.
+ * VDI_INCOMPATIBLE_TYPE [vdi, type] for one whose data is gone, VDI_READONLY [vdi], and VDI_IN_USE [vdi, `attach`] when a
+ * guest writes to it, or has it at all and this is to write. Control domains do not keep each other out.
  */
 export function attachToHost(pool: SimulatedPool, host: string, vdi: string, mode: 'RO' | 'RW'): () => void {
   assertManaged(pool, vdi);
@@ -57,7 +57,10 @@ export function attachToHost(pool: SimulatedPool, host: string, vdi: string, mod
   if (mode === 'RW' && flagOf(record, 'read_only')) throw new SimulatedFailure('VDI_READONLY', [vdi]);
   const isTaken = setOf(record, 'VBDs').some((ref) => {
     const vbd = pool.store.find('VBD', ref);
-    return vbd !== undefined && flagOf(vbd, 'currently_attached') && (mode === 'RW' || textOf(vbd, 'mode') === 'RW');
+    if (vbd === undefined || !flagOf(vbd, 'currently_attached')) return false;
+    const vm = pool.store.find('VM', textOf(vbd, 'VM'));
+    const isGuest = vm === undefined || !flagOf(vm, 'is_control_domain');
+    return isGuest && (mode === 'RW' || textOf(vbd, 'mode') === 'RW');
   });
   if (isTaken && !flagOf(record, 'sharable')) throw new SimulatedFailure('VDI_IN_USE', [vdi, 'attach']);
   return holdDisks(pool, host, [vdi], mode);
