@@ -9,12 +9,13 @@ import { OwnObjects } from '../session/own-objects.js';
 import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
 import { runMark, type RunIdentity } from '../session/run-marks.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
-import { verifiedArchive, type VerifiedArchive } from '../transfer/verified-archive.js';
+import { type VerifiedArchive } from '../transfer/verified-archive.js';
 import { isXapiError } from '../xapi/xapi-error.js';
 import { isNullRef, type RefOf } from '../xapi/xapi-records.js';
 import { editArchive } from './archive-edit.js';
 import { type RestoreWish } from './restore-options.js';
 import { DiskMover } from './disk-mover.js';
+import { openMachineArchive } from './machine-archive.js';
 import { type MachineRestorePlan } from './restore-plan.js';
 import { StateApplier } from './state-applier.js';
 
@@ -85,31 +86,23 @@ export class MachineImporter {
   }
 
   async #send(order: ImportOrder, cleanup: CleanupStack): Promise<{ ref: RefOf<'VM'>; archive: XvaArchive }> {
-    const { plan, media, meter, signal } = order;
-    const { item } = plan.wish;
-    const opened = await media.openItem(item.name, signal);
-    cleanup.add(`item ${item.name}`, () => opened.stream.destroy());
-    const expected = { expectedBytes: item.bytes, expectedIs: 'exact' as const };
-    meter.start({ item: item.name, title: order.name, ...expected });
-    const archive = verifiedArchive({
-      item: opened,
-      expected: item,
-      editArchive: (records) => {
+    const { archive, complete } = await openMachineArchive({
+      ...order,
+      item: order.plan.wish.item,
+      title: order.name,
+      disks: order.plan.wish.disks,
+      edit: (records) => {
         editArchive(records, this.#editOf(order));
       },
-      signal,
       clock: this.clock,
       idleTimeoutMs: this.settings.idleTimeoutMs,
-      onBytes: (bytes) => {
-        meter.add(item.name, bytes);
-      },
     });
     cleanup.add('archive', () => archive.stream.destroy());
     // An error before anybody reads it reaches us through the promises.
     archive.stream.on('error', () => undefined);
     const result = await this.#upload(order, archive, cleanup);
     await archive.summary;
-    meter.complete(item.name, { bytes: item.bytes, sha256: item.sha256 });
+    complete();
     return { ref: onlyMachine(result), archive: await archive.archive };
   }
 

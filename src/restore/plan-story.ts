@@ -73,7 +73,7 @@ export function planSteps(wish: RestoreWish, target: RestoreTarget, places: Disk
     description,
     isDestructive,
   });
-  const { details, item, name, hasMemory } = wish;
+  const { details, storedBytes, name, hasMemory } = wish;
   const where = `storage "${places.importTo.record.name_label}"`;
   const count = wish.disks.length;
   const moves = wish.disks.flatMap(({ position, name: disk, sizeBytes }) => {
@@ -82,7 +82,7 @@ export function planSteps(wish: RestoreWish, target: RestoreTarget, places: Disk
     const what = `disk ${position} "${disk}" (${formatBytes(sizeBytes)})`;
     return [step('place', `Copy ${what} on to storage "${to.record.name_label}" and remove the first copy.`)];
   });
-  const what = `${count} ${count === 1 ? 'disk' : 'disks'}, ${formatBytes(item.bytes)}`;
+  const what = `${count} ${count === 1 ? 'disk' : 'disks'}, ${formatBytes(storedBytes)}`;
   const startVerb = hasMemory && target.way !== 'beside' ? 'Resume' : 'Start';
   const start = wish.startAfter ? [step('start', `${startVerb} "${name}" and check that it runs.`)] : [];
   if (target.existing === undefined) {

@@ -75,7 +75,10 @@ export interface RestoreWish {
   /** The saveset holds the machine's memory: it comes back suspended. */
   readonly hasMemory: boolean;
   readonly details: MachineDetails;
+  /** The archive of the machine, or its metadata when the saveset has an item for each disk. */
   readonly item: SavesetItem;
+  /** Bytes that the saveset holds of all disks together; with increments at most so many. */
+  readonly storedBytes: number;
   readonly savesetId: string;
 }
 
@@ -142,6 +145,7 @@ export function parseRestoreRequest(request: RestoreRequest, record: SavesetReco
     hasMemory,
     details,
     item: archiveItem(record),
+    storedBytes: storedBytes(record),
     savesetId: record.savesetId,
   };
 }
@@ -211,8 +215,14 @@ function parseDetails(record: SavesetRecord): MachineDetails {
   );
 }
 
+function storedBytes({ disks, items }: SavesetRecord): number {
+  const isWhole = disks.every(({ level }) => level === 'full' || level === 'copy');
+  const sizes = isWhole ? items.map(({ bytes }) => bytes) : disks.map(({ sizeBytes }) => sizeBytes);
+  return sizes.reduce((sum, bytes) => sum + bytes, 0);
+}
+
 function archiveItem(record: SavesetRecord): SavesetItem {
-  const archives = record.items.filter(({ kind }) => kind === 'machine-archive');
+  const archives = record.items.filter(({ kind }) => kind === 'machine-archive' || kind === 'machine-metadata');
   const [item, second] = archives;
   if (item !== undefined && second === undefined) return item;
   throw new BackupError('SAVESET_INVALID', `The saveset has ${archives.length} machine archives; it must have one.`, {

@@ -51,9 +51,9 @@ export interface MachineRestorePlan {
  *   REQUEST_INVALID for a start beside a running machine with the same MAC address.
  */
 export function planRestore(wish: RestoreWish, target: RestoreTarget, situation: RestoreSituation): MachineRestorePlan {
-  const { details, item, disks, storages: rules, storage, hasMemory } = wish;
+  const { details, storedBytes, disks, storages: rules, storage, hasMemory } = wish;
   const memoryBytes = hasMemory ? details.machine.memoryBytes : 0;
-  const places = placeDisks({ disks, rules, storage, memoryBytes, archiveBytes: item.bytes }, situation);
+  const places = placeDisks({ disks, rules, storage, memoryBytes, archiveBytes: storedBytes }, situation);
   const chosen = planNetworks(details.interfaces, wish.networks, situation);
   const { host } = situation;
   if (host !== undefined) assertReaches(host, chosen.values(), situation);
