@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { Readable } from 'node:stream';
+import { setOf, textOf } from '../../src/simulator/wire/wire-value.js';
 import { startSimulatedPool, type RunningPool } from '../../src/simulator/index.js';
 
 interface XenObject {
@@ -14,6 +16,8 @@ interface XenApi {
   call(method: string, ...args: readonly unknown[]): Promise<unknown>;
   callAsync(method: string, ...args: readonly unknown[]): Promise<string>;
   barrier(ref: string): Promise<XenObject>;
+  getResource(path: string, options: object): Promise<{ readonly body: AsyncIterable<Buffer> }>;
+  putResource(body: Readable, path: string, options: object): Promise<unknown>;
   once(event: 'disconnected', listener: () => void): void;
 }
 interface XenApiModule {
@@ -73,4 +77,72 @@ describe('the npm client xen-api', () => {
     expect(failure?.params).to.deep.equal([gold, 'snapshot']);
     await client.disconnect();
   });
+
+  it('reads an export and sends it back: a probe without a body, and a length of 1 PiB', async () => {
+    const client = await connect(pool.httpUrl);
+    await client.objectsFetched;
+    const [vm] = (await client.call('VM.get_by_name_label', 'twin')) as string[];
+    const response = await client.getResource('/export/', { query: { ref: vm }, task: true });
+    const pieces: Buffer[] = [];
+    for await (const piece of response.body) pieces.push(piece);
+    const archive = Buffer.concat(pieces);
+    expect(archive.length).to.be.greaterThan(8_000_000);
+
+    const before = pool.pool.store.count('VM');
+    const sent = Object.assign(Readable.from([archive]), { length: archive.length });
+    const known = await client.putResource(sent, '/import/', { task: true, query: { sr_id: defaultSr() } });
+    const unknown = await client.putResource(Readable.from(untilImported(archive)), '/import/', {
+      task: true,
+      query: { sr_id: defaultSr() },
+    });
+    expect(pool.pool.store.count('VM')).to.equal(before + 2);
+    for (const result of [known, unknown]) {
+      const [ref = ''] = /OpaqueRef:[0-9a-f-]+/.exec(String(result)) ?? [];
+      expect(textOf(pool.pool.store.get('VM', ref), 'name_label')).to.equal('twin');
+      expect(setOf(pool.pool.store.get('VM', ref), 'VBDs')).to.have.length(1);
+    }
+    await client.disconnect();
+  });
+
+  it('logs in again when its session is gone', async () => {
+    const client = await connect(pool.httpUrl);
+    await client.objectsFetched;
+    pool.expireSessions();
+    expect(await client.call('pool.get_all')).to.have.length(1);
+    await client.disconnect();
+  });
+
+  it('speaks XML-RPC to a server that does not know JSON-RPC', async () => {
+    pool.addFault({ match: { call: 'session.login_with_password' }, times: 1, action: { httpStatus: 200 } });
+    const client = await connect(pool.httpUrl);
+    const [vm] = (await client.call('VM.get_by_name_label', 'twin')) as string[];
+    expect(vm).to.match(/^OpaqueRef:/);
+    await client.objectsFetched;
+    expect(Object.keys(client.objects.all).length).to.be.greaterThan(50);
+    await client.disconnect();
+  });
+
+  /** The client cuts its connection at the end of the stream, so that comes when the pool has it all. */
+  async function* untilImported(archive: Buffer): AsyncGenerator<Buffer> {
+    yield archive;
+    const { store } = pool.pool;
+    const isOver = (): boolean =>
+      store
+        .all('task')
+        .every(([, record]) => !textOf(record, 'name_label').includes('import') || record.status !== 'pending');
+    await new Promise<void>((resolve) => {
+      const stop = store.onChange(() => {
+        if (!isOver()) return;
+        stop();
+        resolve();
+      });
+      if (!isOver()) return;
+      stop();
+      resolve();
+    });
+  }
+
+  function defaultSr(): string {
+    return textOf(pool.pool.poolEntry[1], 'default_SR');
+  }
 });

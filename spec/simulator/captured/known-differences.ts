@@ -7,8 +7,6 @@ interface KnownDifference {
   /** The place of a difference; `*` stands for anything. */
   readonly where: string;
   readonly reason: string;
-  /** Is being mended: may be there or not. */
-  readonly isPending?: boolean;
 }
 
 const KNOWN = JSON.parse(
@@ -25,10 +23,7 @@ export function surprisesIn(flow: string, comparison: Comparison): readonly stri
     .filter(({ place }) => !known.some(({ pattern }) => pattern.test(place)))
     .map(({ place, captured, simulated }) => `${place}\n   captured: ${captured}\n  simulated: ${simulated}`);
   const outdated = known
-    .filter(
-      ({ pattern, isPending }) =>
-        isPending !== true && !comparison.differences.some(({ place }) => pattern.test(place)),
-    )
+    .filter(({ pattern }) => !comparison.differences.some(({ place }) => pattern.test(place)))
     .map(({ where }) => `${where}\n  is listed as a difference, but there is none`);
   return [...unlisted, ...outdated];
 }

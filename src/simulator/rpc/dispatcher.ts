@@ -61,6 +61,7 @@ export class Dispatcher {
     const name = isAsync ? call.method.slice(ASYNC_PREFIX.length) : call.method;
     const message = this.#pool.datamodel.message(name);
     this.#strikeBefore(call, message, origin, faults);
+    if (message !== undefined && !message.isRemoved) checkCount(call, message);
     const session = this.#checkAccess(call, message, origin);
     if (message === undefined) throw new SimulatedFailure('MESSAGE_METHOD_UNKNOWN', [call.method]);
     if (message.isRemoved) throw new SimulatedFailure('MESSAGE_REMOVED');
@@ -111,16 +112,6 @@ export class Dispatcher {
 
   #readArguments(call: IncomingCall, message: MessageModel): Arguments {
     const given = message.needsSession ? call.params.slice(1) : call.params;
-    const required = message.params.filter(({ isOptional }) => !isOptional).length;
-    const isTooMany = given.length > message.params.length && required === message.params.length;
-    const lacksSession = message.needsSession && call.params.length === 0;
-    if (given.length < required || isTooMany || lacksSession) {
-      throw new SimulatedFailure('MESSAGE_PARAMETER_COUNT_MISMATCH', [
-        message.name,
-        String(required),
-        String(given.length),
-      ]);
-    }
     return new Arguments(
       message.params.map(({ type }, index) => {
         const value = given[index];
@@ -200,6 +191,16 @@ export class Dispatcher {
       [...cls.messages.values()].map((message) => message.name),
     );
   }
+}
+
+/** Counts before anything else is looked at, as XAPI does. Throws MESSAGE_PARAMETER_COUNT_MISMATCH [method, expected, received]. */
+function checkCount(call: IncomingCall, message: MessageModel): void {
+  const given = message.needsSession ? Math.max(0, call.params.length - 1) : call.params.length;
+  const required = message.params.filter(({ isOptional }) => !isOptional).length;
+  const isTooMany = given > message.params.length && required === message.params.length;
+  const lacksSession = message.needsSession && call.params.length === 0;
+  if (given >= required && !isTooMany && !lacksSession) return;
+  throw new SimulatedFailure('MESSAGE_PARAMETER_COUNT_MISMATCH', [message.name, String(required), String(given)]);
 }
 
 function isTyped(result: object): result is { readonly rpc: RpcValue } {

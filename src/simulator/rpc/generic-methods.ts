@@ -6,9 +6,9 @@ import { parseQuery } from './query.js';
 
 /**
  * The behaviour that follows from the datamodel alone: reading, finding and setting fields, `create` and `destroy` of
- * classes without behaviour. Undefined for a message that needs behaviour written by hand.
+ * classes without behaviour. A message that needs behaviour written by hand throws NOT_IMPLEMENTED [name].
  */
-export function genericMethod(message: MessageModel, cls: ClassModel): Method | undefined {
+export function genericMethod(message: MessageModel, cls: ClassModel): Method {
   const whole = wholeObjectMethod(message, cls);
   if (whole !== undefined) return whole;
   const { verb } = message;
@@ -17,7 +17,16 @@ export function genericMethod(message: MessageModel, cls: ClassModel): Method | 
     const method = field && make(cls.name, field, message);
     if (method !== undefined) return method;
   }
-  return undefined;
+  return notImplemented(message);
+}
+
+/** A message that needs behaviour which nobody wrote; a reference that leads nowhere is told first, as XAPI does. */
+function notImplemented({ name, params }: MessageModel): Method {
+  const [self] = params;
+  return ({ pool }, args) => {
+    if (self?.type.kind === 'ref' && self.name === 'self') pool.store.get(self.type.cls, args.text(0));
+    throw new SimulatedFailure('NOT_IMPLEMENTED', [name]);
+  };
 }
 
 function wholeObjectMethod(message: MessageModel, { name: cls, fields }: ClassModel): Method | undefined {
