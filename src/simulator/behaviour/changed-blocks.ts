@@ -1,3 +1,4 @@
+import { UNIT_BYTES } from '../content/disk-content.js';
 import { type CallContext, type MethodTable } from '../rpc/method.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
@@ -122,7 +123,7 @@ function changedBlocks(pool: SimulatedPool, from: string, to: string): string {
     const text = 'Changed block tracking log is in an inconsistent state. [opterr=Inconsistent bitmaps]';
     throw new SimulatedFailure('SR_BACKEND_FAILURE_459', ['', text, '']);
   }
-  return written.toBuffer(numberOf(newer, 'virtual_size')).toString('base64');
+  return written.toBuffer(Math.ceil(numberOf(newer, 'virtual_size') / UNIT_BYTES)).toString('base64');
 }
 
 /** Attached, but not only to snapshots: those of a checkpoint may have their disks attached for good. */

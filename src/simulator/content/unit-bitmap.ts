@@ -1,5 +1,3 @@
-import { UNIT_BYTES } from './disk-content.js';
-
 /** Bits a page holds: 256 MiB of disk. */
 const PAGE_UNITS = 4096;
 
@@ -25,9 +23,9 @@ export class UnitBitmap {
     }
   }
 
-  /** The bits of a disk of this size, the most significant bit of a byte first. */
-  toBuffer(sizeBytes: number): Buffer {
-    const bytes = Buffer.alloc(Math.ceil(Math.ceil(sizeBytes / UNIT_BYTES) / 8));
+  /** The first `unitCount` bits, the most significant bit of a byte first. */
+  toBuffer(unitCount: number): Buffer {
+    const bytes = Buffer.alloc(Math.ceil(unitCount / 8));
     for (const [number, page] of this.#pages) {
       const start = (number * PAGE_UNITS) / 8;
       if (start < bytes.length) bytes.set(page.subarray(0, bytes.length - start), start);
