@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import { packageRoot } from '../src/common/package-root.js';
 import { parseBackupOptions } from '../src/backup/backup-options.js';
 import { BACKUP_ERROR_CODES, type BackupError } from '../src/contract/index.js';
+import { BACKUP_OPTIONS, RESTORE_OPTIONS } from '../src/host/cli/provider-option-table.js';
 import { LEVEL_REASONS } from '../src/format/level-reason.js';
 import { xenConfigJsonSchema } from '../src/plugin/xen-config.js';
 import { XAPI_ERRORS } from '../src/provider/error-table.js';
+import { parseRestoreRequest } from '../src/restore/restore-options.js';
+import { savesetRecord } from './contract/support/saveset-record.js';
 
 const read = (...path: string[]): string => readFileSync(join(packageRoot(), ...path), 'utf8');
 
@@ -92,6 +95,21 @@ describe('documentation', () => {
     const known = /options (.+)\.$/.exec(refused.hint ?? '')?.[1]?.split(', ') ?? [];
     expect(known.length).to.be.greaterThan(5);
     expect(firstColumn(read('docs', 'options.md'), '## Backup options')).to.have.members(known);
+    expect(BACKUP_OPTIONS.map(({ name }) => name)).to.have.members(known);
+  });
+
+  it('has every restore option, and no other; the help has the same', () => {
+    const request = { mode: 'new', name: 'a', options: { nonsense: 1 } } as const;
+    const refused = refusalOf(() => parseRestoreRequest(request, savesetRecord()));
+    const known = /options (.+)\.$/.exec(refused.hint ?? '')?.[1]?.split(', ') ?? [];
+    expect(known.length).to.be.greaterThan(8);
+    // Of the pool's metadata and of hosts.
+    const all = new Set([...known, 'confirm']);
+    const section = read('docs', 'options.md').split('## Restore options')[1] ?? '';
+    const cells = [...section.matchAll(/^\| (`[^|]+`) \|/gm)].map(([, cell = '']) => cell);
+    const documented = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name));
+    expect(new Set(documented)).to.deep.equal(all);
+    expect(new Set(RESTORE_OPTIONS.map(({ name }) => name))).to.deep.equal(all);
   });
 
   it('has one row for every reason of a level, and no other', () => {

@@ -44,6 +44,7 @@ const optionsSchema = z.strictObject({
 /** Options of these beginnings map one thing to another: `network.<from>=<to>`, `storage.<disk>=<to>`. */
 const NETWORK_PREFIX = 'network.';
 const STORAGE_PREFIX = 'storage.';
+const OPTION_NAMES = [...Object.keys(optionsSchema.shape), `${NETWORK_PREFIX}<from>`, `${STORAGE_PREFIX}<disk>`];
 const mappedName = z.union([z.string().trim().min(1), z.int().nonnegative()]).transform(String);
 
 /** Settings of the backup that do not come back. */
@@ -178,10 +179,7 @@ function parseOptions(options: Options): {
 
 function invalidOptions(why: string): BackupError {
   return new BackupError('REQUEST_INVALID', `The options are not valid: ${why}`, {
-    hint:
-      'Restores know mac=keep|generate, network.<from>=<to> (by UUID, name or VLAN), storage.<disk>=<storage>, ' +
-      'disks=<list>, excludeDisks=<list>, host=<name>, tags=keep|drop, ha=keep|drop, autostart=keep|drop, ' +
-      'stop=clean|hard and http=https.',
+    hint: `Restores know the options ${OPTION_NAMES.join(', ')}.`,
   });
 }
 

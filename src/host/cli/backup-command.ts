@@ -34,6 +34,7 @@ import {
 import { EXIT, type ExitCode, exitCodeOf, worstOf } from './exit-code.js';
 import { OpenHost, requestInvalid } from './open-host.js';
 import { viewFor } from './operation-view.js';
+import { BACKUP_OPTIONS, optionHelp } from './provider-option-table.js';
 
 interface BackupOptions extends CommonOptions, ProviderOptions {
   readonly level?: BackupLevel | 'auto';
@@ -82,6 +83,9 @@ export const backupCommand: CommandModule = {
 Names and patterns are looked up when the task runs, before the first backup starts. Patterns: vm/web-*, template/*, vm/*
 for all machines, tag:nightly, state:running; * and ? stand for characters. Each machine is a backup of its own: one that
 fails does not stop the others.
+
+Options of the provider (-o), the default first:
+${optionHelp(BACKUP_OPTIONS)}
 
 Examples:
   xen-backup backup vm/web-1

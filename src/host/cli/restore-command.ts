@@ -22,6 +22,7 @@ import { EXIT, type ExitCode } from './exit-code.js';
 import { OpenHost, requestInvalid } from './open-host.js';
 import { viewFor } from './operation-view.js';
 import { sayPlan } from './plan-view.js';
+import { optionHelp, RESTORE_OPTIONS } from './provider-option-table.js';
 import { sayDiskPlan, sayFilePlan, writeDisk, writeFiles } from './restore-to-file.js';
 
 interface RestoreOptions extends CommonOptions, ProviderOptions {
@@ -55,11 +56,8 @@ export const restoreCommand: CommandModule = {
 Give --as, --overwrite or --to-file. The bytes are checked against their digests while they flow; damaged data is never
 taken. Without --start the result is registered and stays halted (suspended, when its memory was saved).
 
-Options of the provider (-o), with their defaults:
-  network.<from>=<to>   interfaces saved in one network go to another; both by UUID, name or VLAN
-  mac=keep|generate     MAC addresses of the backup (default with --overwrite) or new ones (default with --as)
-  tags=keep|drop        tags of the backup; ha=keep|drop: its HA priority; autostart=keep|drop (default: keep)
-  stop=clean|hard       with --overwrite: a machine that runs may be stopped (default: refuse)
+Options of the provider (-o), the default first:
+${optionHelp(RESTORE_OPTIONS)}
 
 Examples:
   xen-backup restore latest:web-1 --as web-1-copy
