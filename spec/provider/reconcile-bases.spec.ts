@@ -17,9 +17,11 @@ const mark = (more: object = {}): Record<string, string> => ({
     ...more,
   }),
 });
+const MACHINE = { object: 'vm-1' };
+const DISK = { object: 'vdi-1' };
 const settled = (more: object = {}): Record<string, string> => ({ ...mark(more), [SETTLED_KEY]: 's1' });
 const snapshot = (fields: object = {}): VmRecord =>
-  readRecord('VM', { uuid: 'vm-1', name_label: 'web', is_a_snapshot: true, other_config: mark(), ...fields });
+  readRecord('VM', { uuid: 'vm-1', name_label: 'web', is_a_snapshot: true, other_config: mark(MACHINE), ...fields });
 const base = (fields: object = {}): VdiRecord =>
   readRecord('VDI', {
     uuid: 'vdi-1',
@@ -28,7 +30,7 @@ const base = (fields: object = {}): VdiRecord =>
     is_a_snapshot: true,
     snapshot_of: SOURCE,
     cbt_enabled: true,
-    other_config: mark({ keep: 'metadata' }),
+    other_config: mark({ ...DISK, keep: 'metadata' }),
     ...fields,
   });
 
@@ -51,27 +53,29 @@ function situation(
 }
 
 describe('planBases', () => {
-  const metadata = { type: 'cbt_metadata', other_config: settled({ keep: 'metadata' }) };
+  const metadata = { type: 'cbt_metadata', other_config: settled({ ...DISK, keep: 'metadata' }) };
   const cases: readonly (readonly [what: string, outcome: string, where: ReconcileSituation])[] = [
     ['one whose saveset was never stored', 'discarded', situation([snapshot()], [base()])],
     ['disks alone whose saveset was never stored', 'discarded', situation([], [base()])],
     [
       'one whose host may still say something',
       'kept',
-      situation([snapshot({ other_config: mark({ aliveUntilMs: NOW_MS + 1 }) })], [base()]),
+      situation([snapshot({ other_config: mark({ ...MACHINE, aliveUntilMs: NOW_MS + 1 }) })], [base()]),
     ],
     ['one whose run this process has under way', 'kept', situation([], [base()], { stateOf: () => 'running' })],
     [
       'one of a run that has ended here, before its time is over',
       'kept',
-      situation([snapshot({ other_config: mark({ aliveUntilMs: NOW_MS + 1 }) })], [], { stateOf: () => 'ended' }),
+      situation([snapshot({ other_config: mark({ ...MACHINE, aliveUntilMs: NOW_MS + 1 }) })], [], {
+        stateOf: () => 'ended',
+      }),
     ],
-    ['one of another host', 'kept', situation([snapshot({ other_config: mark({ host: 'other' }) })], [])],
+    ['one of another host', 'kept', situation([snapshot({ other_config: mark({ ...MACHINE, host: 'other' }) })], [])],
     ['a settled bitmap', 'kept', situation([], [base(metadata)])],
     [
       'a settled whole snapshot',
       'kept',
-      situation([], [base({ cbt_enabled: false, other_config: settled({ keep: 'snapshot' }) })]),
+      situation([], [base({ cbt_enabled: false, other_config: settled({ ...DISK, keep: 'snapshot' }) })]),
     ],
     ['a settled one that still has its data', 'unfinished kept', situation([], [base({ ...metadata, type: 'user' })])],
     ['a settled one that still has its machine', 'unfinished kept', situation([snapshot()], [base(metadata)])],
@@ -86,6 +90,7 @@ describe('planBases', () => {
       '',
       situation([snapshot({ is_a_snapshot: false })], [base({ is_a_snapshot: false })]),
     ],
+    ['a snapshot that somebody made of a copy', '', situation([snapshot({ uuid: 'vm-9' })], [base({ uuid: 'vdi-9' })])],
     ['what is none of ours', '', situation([snapshot({ other_config: {} })], [base({ other_config: {} })])],
   ];
   for (const [what, outcome, where] of cases) {

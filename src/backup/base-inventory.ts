@@ -31,7 +31,7 @@ interface Gathering {
   disks: OwnBase[];
 }
 
-/** Every base in the pool that carries our mark, of whichever host. Copies of one are no snapshots, and none of ours. Pure. */
+/** Every base in the pool that carries our mark, of whichever host. What has inherited it from a base is none. Pure. */
 export function findBases(machines: Records<'VM'>, disks: Records<'VDI'>): readonly BaseSet[] {
   const sets = new Map<string, Gathering>();
   const setOf = ({ run, host, aliveUntilMs }: RunMark): Gathering => {
@@ -43,16 +43,24 @@ export function findBases(machines: Records<'VM'>, disks: Records<'VDI'>): reado
   };
   for (const [ref, record] of machines) {
     const mark = readRunMark(record.other_config);
-    if (mark?.role === 'base' && record.is_a_snapshot) setOf(mark).snapshot = { ref, record };
+    if (isBase(mark, record)) setOf(mark).snapshot = { ref, record };
   }
   for (const [ref, record] of disks) {
     const mark = readRunMark(record.other_config);
-    if (mark?.role !== 'base' || !record.is_a_snapshot) continue;
+    if (!isBase(mark, record)) continue;
     const set = setOf(mark);
     set.disks.push({ ref, record, keep: mark.keep ?? 'snapshot' });
     set.isSettled ||= record.other_config[SETTLED_KEY] === mark.run;
   }
   return [...sets].map(([key, set]) => ({ ...set, savesetId: key.slice(set.host.length + 1) }));
+}
+
+/** True for what the mark was put on itself. */
+function isBase(
+  mark: RunMark | undefined,
+  { uuid, is_a_snapshot: isSnapshot }: { readonly uuid: string; readonly is_a_snapshot: boolean },
+): mark is RunMark {
+  return mark?.role === 'base' && mark.object === uuid && isSnapshot;
 }
 
 /** True when the set is of this machine: its snapshot, or the snapshot of one of its disks. */

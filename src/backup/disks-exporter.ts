@@ -126,7 +126,10 @@ export class DisksExporter {
     const ready: ReadyDisk[] = [];
     for (const disk of matchSnapshot(plan, disksOf(machine), machineName)) {
       const baseKind = plan.level === 'copy' ? undefined : baseKindOf(disk, levels.hasNbd, base);
-      if (baseKind !== undefined) await this.own.mark('VDI', disk.ref, run, 'base', signal, baseKind);
+      if (baseKind !== undefined) {
+        const mark = { object: disk.record.uuid, keep: baseKind };
+        await this.own.mark('VDI', disk.ref, run, 'base', signal, mark);
+      }
       const { level } = disk;
       const changed = level.reason === 'CBT_OK' ? await this.#changed(disk, signal) : undefined;
       if (level.reason !== 'CBT_OK' || changed !== undefined) {

@@ -75,7 +75,8 @@ export class SnapshotKeeper {
     const made = this.#made.get(snapshot);
     // Its lease must not be renewed under the old name.
     made?.alive.abort();
-    await this.own.mark('VM', snapshot, run, 'base', signal);
+    const { uuid: object } = await this.pool.record('VM', snapshot, { signal });
+    await this.own.mark('VM', snapshot, run, 'base', signal, { object });
     if (made !== undefined) made.isHandedOver = true;
   }
 

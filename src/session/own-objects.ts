@@ -4,6 +4,7 @@ import { isXapiError } from '../xapi/xapi-error.js';
 import { isNullRef, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
 import { PoolConnection } from './pool-connection.js';
 import {
+  type BaseMark,
   LEASE_REFRESH_MS,
   readRunMark,
   RUN_MARK_KEY,
@@ -35,10 +36,10 @@ export class OwnObjects {
     run: RunIdentity,
     role: RunMark['role'],
     signal?: AbortSignal,
-    keep?: RunMark['keep'],
+    base?: BaseMark,
   ): Promise<void> {
     const options = signal === undefined ? {} : { signal };
-    const args = [ref, RUN_MARK_KEY, runMark(run, role, this.clock.nowMs(), keep)];
+    const args = [ref, RUN_MARK_KEY, runMark(run, role, this.clock.nowMs(), base)];
     try {
       await this.pool.call(`${cls}.add_to_other_config`, args, options);
     } catch (error) {

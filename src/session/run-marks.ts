@@ -32,6 +32,8 @@ const markSchema = z.strictObject({
   role: z.enum(['snapshot', 'import', 'overwrite', 'offline', 'base']),
   /** Of a machine that was shut down: its UUID, for a copy of it has a copy of the mark. */
   machine: z.string().exactOptional(),
+  /** Of a base: its own UUID. A mark that a copy or a snapshot of it has inherited says nothing of that one. */
+  object: z.string().max(64).exactOptional(),
   /** Of a base's disk: what is kept of it once its saveset is stored. */
   keep: z.enum(['metadata', 'snapshot']).exactOptional(),
 });
@@ -47,8 +49,14 @@ export interface RunIdentity {
   readonly machine?: string;
 }
 
+/** What only the mark of a base says. */
+export interface BaseMark {
+  readonly object: string;
+  readonly keep?: NonNullable<RunMark['keep']>;
+}
+
 /** The mark as text for `other_config`. */
-export function runMark(run: RunIdentity, role: RunMark['role'], nowMs: number, keep?: RunMark['keep']): string {
+export function runMark(run: RunIdentity, role: RunMark['role'], nowMs: number, base?: BaseMark): string {
   const mark: RunMark = {
     run: run.runId,
     host: run.hostId,
@@ -56,7 +64,7 @@ export function runMark(run: RunIdentity, role: RunMark['role'], nowMs: number, 
     aliveUntilMs: nowMs + (role === 'base' ? PENDING_BASE_LEASE_MS : LEASE_MS),
     role,
     ...(run.machine === undefined ? {} : { machine: run.machine }),
-    ...(keep === undefined ? {} : { keep }),
+    ...base,
   };
   return JSON.stringify(mark);
 }
