@@ -6,7 +6,9 @@ import { CHAIN_POOL, ChainWorld, filled, mib } from './support/chain-world.js';
 const DAY_AND_MORE_MS = PENDING_BASE_LEASE_MS + 60_000;
 const S1 = ['data cbt_metadata s1', 'empty cbt_metadata s1', 'root cbt_metadata s1'];
 
-describe('journey: the bases of increments', () => {
+describe('journey: the bases of increments', function () {
+  // Several backups each: on a machine with much to do they take their time.
+  this.timeout(60_000);
   let world: ChainWorld;
 
   afterEach(() => world.close());

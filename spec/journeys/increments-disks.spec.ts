@@ -7,7 +7,9 @@ import { CHAIN_POOL, ChainWorld, filled, mib } from './support/chain-world.js';
 const KIB = 1024;
 const GIB = 1024 * 1024 * KIB;
 
-describe('journey: some disks, and what they will cost', () => {
+describe('journey: some disks, and what they will cost', function () {
+  // Several backups each: on a machine with much to do they take their time.
+  this.timeout(60_000);
   let world: ChainWorld;
 
   beforeEach(async () => {
@@ -114,7 +116,9 @@ describe('journey: some disks, and what they will cost', () => {
   });
 });
 
-describe('journey: increments over a bad line', () => {
+describe('journey: increments over a bad line', function () {
+  // Several backups each: on a machine with much to do they take their time.
+  this.timeout(60_000);
   let world: ChainWorld;
 
   beforeEach(async () => {

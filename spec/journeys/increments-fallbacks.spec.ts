@@ -3,7 +3,9 @@ import { ChainWorld, filled, mib } from './support/chain-world.js';
 import { errorOf, expectCode } from '../contract/support/run-operation.js';
 import { RecordingSink } from '../contract/support/recording-sink.js';
 
-describe('journey: increments that can not be', () => {
+describe('journey: increments that can not be', function () {
+  // Several backups each: on a machine with much to do they take their time.
+  this.timeout(60_000);
   let world: ChainWorld;
 
   beforeEach(async () => {
@@ -19,7 +21,9 @@ describe('journey: increments that can not be', () => {
     [
       'CBT_INVALID',
       'a crash of the host spoilt the bitmap of the base',
-      (at) => { at.patchVdi(at.baseOf('root'), { cbt_enabled: false }); },
+      (at) => {
+        at.patchVdi(at.baseOf('root'), { cbt_enabled: false });
+      },
     ],
     [
       'DISK_RESIZED',
@@ -31,7 +35,9 @@ describe('journey: increments that can not be', () => {
     [
       'DISK_REVERTED',
       'the base is of another disk',
-      (at) => { at.patchVdi(at.baseOf('root'), { snapshot_of: at.vdi('1') }); },
+      (at) => {
+        at.patchVdi(at.baseOf('root'), { snapshot_of: at.vdi('1') });
+      },
     ],
   ];
   for (const [reason, what, trouble] of troubles) {

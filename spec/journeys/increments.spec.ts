@@ -3,7 +3,9 @@ import { ChainWorld, filled, mib } from './support/chain-world.js';
 
 const KIB = 1024;
 
-describe('journey: increments', () => {
+describe('journey: increments', function () {
+  // Several backups each: on a machine with much to do they take their time.
+  this.timeout(60_000);
   let world: ChainWorld;
 
   beforeEach(async () => {
