@@ -127,7 +127,8 @@ describe('journey: backup that meets trouble', () => {
 
   it('refuses what it does not offer', async () => {
     for (const [request, code] of [
-      [{ source: 'vm/web', savesetId: 'x', level: 'incremental' }, 'REQUEST_INVALID'],
+      [{ source: 'vm/web', savesetId: 'x', level: 'incremental', options: { format: 'xva' } }, 'REQUEST_INVALID'],
+      [{ source: 'pool/metadata', savesetId: 'x', level: 'incremental' }, 'REQUEST_INVALID'],
       [{ source: 'vm/web', savesetId: 'x', options: { speed: 'fast' } }, 'REQUEST_INVALID'],
       [{ source: 'vm/web', savesetId: '../x' }, 'REQUEST_INVALID'],
       [{ source: 'Debian 12', savesetId: 'x' }, 'OBJECT_NOT_SUPPORTED'],
