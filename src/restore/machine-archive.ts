@@ -1,8 +1,8 @@
 import { type Clock } from '../common/clock.js';
-import { type RestoreMedia, type SavesetItem } from '../contract/index.js';
+import { type RestoreMedia, type SavesetDisk, type SavesetItem } from '../contract/index.js';
 import { type XvaArchive } from '../format/ova-xml.js';
 import { chainArchive } from '../transfer/chain-archive.js';
-import { chainLayers } from '../transfer/chain-layers.js';
+import { type ChainLayer, chainLayers } from '../transfer/chain-layers.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
 import { verifiedArchive, type VerifiedArchive } from '../transfer/verified-archive.js';
 
@@ -24,6 +24,14 @@ export interface MachineArchive {
   readonly archive: VerifiedArchive;
   /** To be called when all of it has arrived. */
   readonly complete: () => void;
+}
+
+/**
+ * Looks whether all that a restore will read is among what the host has. Opens nothing.
+ * @throws {BackupError} CHAIN_BROKEN naming the member that is missing.
+ */
+export function assertWhole({ media, item, disks }: Pick<MachineArchiveOrder, 'media' | 'item' | 'disks'>): void {
+  if (item.kind !== 'machine-archive') layersOf(media, disks);
 }
 
 /** A saveset as the archive that an import takes, whatever its form: as stored, or made of a chain while it is sent. */
@@ -56,9 +64,10 @@ async function openStored(order: MachineArchiveOrder): Promise<MachineArchive> {
 
 async function openChain(order: MachineArchiveOrder): Promise<MachineArchive> {
   const { media, title, edit, meter, signal, clock, idleTimeoutMs } = order;
-  const { savesetId, disks } = media.record;
-  const wanted = disks.filter(({ position }) => order.disks.some((disk) => disk.position === position));
-  const layers = wanted.flatMap((disk) => chainLayers(media, disk));
+  const { savesetId } = media.record;
+  const { wanted, layers } = layersOf(media, order.disks);
+  const nameOf = (part: { readonly savesetId: string; readonly item: SavesetItem }): string =>
+    part.savesetId === savesetId ? part.item.name : `${part.savesetId}/${part.item.name}`;
   const parts = [{ savesetId, item: order.item }, ...layers];
   for (const part of parts) {
     meter.start({ item: nameOf(part), title, expectedBytes: part.item.bytes, expectedIs: 'exact' });
@@ -71,7 +80,7 @@ async function openChain(order: MachineArchiveOrder): Promise<MachineArchive> {
     clock,
     idleTimeoutMs,
     onBytes: (bytes, { savesetId: id, name }) => {
-      meter.add(`${id}/${name}`, bytes);
+      meter.add(id === savesetId ? name : `${id}/${name}`, bytes);
     },
   });
   return {
@@ -82,6 +91,11 @@ async function openChain(order: MachineArchiveOrder): Promise<MachineArchive> {
   };
 }
 
-function nameOf({ savesetId, item }: { readonly savesetId: string; readonly item: SavesetItem }): string {
-  return `${savesetId}/${item.name}`;
+/** The disks of the record in these places, and every item that they are merged from. */
+function layersOf(
+  media: RestoreMedia,
+  disks: MachineArchiveOrder['disks'],
+): { readonly wanted: readonly SavesetDisk[]; readonly layers: readonly ChainLayer[] } {
+  const wanted = media.record.disks.filter(({ position }) => disks.some((disk) => disk.position === position));
+  return { wanted, layers: wanted.flatMap((disk) => chainLayers(media, disk)) };
 }

@@ -20,6 +20,7 @@ import { SourceIdentity } from '../session/source-identity.js';
 import { ProgressMeter } from '../transfer/progress-meter.js';
 import { type RefOf } from '../xapi/xapi-records.js';
 import { allDisksOf, type Imported, MachineImporter } from './machine-importer.js';
+import { assertWhole } from './machine-archive.js';
 import { machineState } from './machine-state.js';
 import { Overwriter } from './overwriter.js';
 import { PowerSwitch } from './power-switch.js';
@@ -87,6 +88,7 @@ export class MachineRestoreRunner {
       run.enter('plan');
       const wish = parseRestoreRequest(request, media.record);
       run.enter('check');
+      assertWhole({ media, ...wish });
       const plan = await this.survey.plan(wish, signal);
       for (const { code, message } of plan.warnings) run.warn(code, message);
       const restored = await this.#bring(run, plan);

@@ -9,6 +9,7 @@ import { type SavedDisk } from './disk-selection.js';
 import { configurationChanges, plannedChange, savedConfiguration, wantedConfiguration } from './plan-changes.js';
 import { type RestoreWish } from './restore-options.js';
 import { type RestoreTarget } from './restore-target.js';
+import { sparedDisks } from './spared-disks.js';
 
 const NEW_ADDRESS = 'a new address';
 
@@ -54,8 +55,10 @@ function leftOutChange({ position, name, sizeBytes }: SavedDisk): PlannedChange 
 }
 
 function plannedDisks(wish: RestoreWish, { places, existing }: PlanChoices): readonly PlannedDisk[] {
+  const spared = existing === undefined ? [] : sparedDisks(existing, wish);
+  const giving = (existing === undefined ? [] : disksOf(existing)).filter((disk) => !spared.includes(disk));
   const present = new Map(
-    (existing === undefined ? [] : disksOf(existing)).map(({ record, medium }) => [
+    giving.map(({ record, medium }) => [
       record.userdevice,
       describeDisk(medium.record.name_label, medium.record.virtual_size),
     ]),
@@ -115,10 +118,11 @@ function interfaceChanges(existing: Machine, planned: readonly PlannedInterface[
 }
 
 /** Disks in places where the backup has none. A disk that another machine has too is detached and stays. */
-function removedDisks(existing: Machine, { details }: RestoreWish): readonly PlannedChange[] {
-  const saved = new Set(details.disks.map(({ position }) => position));
+function removedDisks(existing: Machine, wish: RestoreWish): readonly PlannedChange[] {
+  const saved = new Set(wish.details.disks.map(({ position }) => position));
+  const spared = sparedDisks(existing, wish);
   return disksOf(existing)
-    .filter(({ record }) => !saved.has(record.userdevice))
+    .filter((disk) => !saved.has(disk.record.userdevice) && !spared.includes(disk))
     .map(({ record, medium }) => {
       const isShared = medium.record.VBDs.some((device) => !existing.record.VBDs.includes(device));
       const disk = describeDisk(medium.record.name_label, medium.record.virtual_size);

@@ -7,6 +7,7 @@ import { type DiskPlaces } from './disk-places.js';
 import { type ChosenNetwork } from './network-map.js';
 import { type RestoreWish } from './restore-options.js';
 import { type RestoreTarget } from './restore-target.js';
+import { sparedDisks } from './spared-disks.js';
 
 export interface PlanWarning {
   readonly code: string;
@@ -40,7 +41,28 @@ export function planWarnings(wish: RestoreWish, target: RestoreTarget, grounds: 
     code: 'BOOT_DISK_LEFT_OUT',
     message: `The disk ${position} "${name}", which the machine boots from, does not come back: it will not start from its disks.`,
   }));
-  return [...missing, ...doubles, ...noBoot, ...(target.way === 'beside' ? lossesOf(wish, grounds.existing) : [])];
+  return [
+    ...missing,
+    ...doubles,
+    ...noBoot,
+    ...notSaved(wish, grounds.existing),
+    ...(target.way === 'beside' ? lossesOf(wish, grounds.existing) : []),
+  ];
+}
+
+/** Disks that the backup has nothing of. */
+function notSaved(wish: RestoreWish, existing: Machine | undefined): PlanWarning[] {
+  const spared = existing === undefined ? [] : sparedDisks(existing, wish);
+  return (wish.details.excludedDisks ?? []).map(({ uuid, position, name, sizeBytes, by }) => {
+    const isThere = spared.some(({ record, medium }) => medium.record.uuid === uuid || record.userdevice === position);
+    const why = by === 'name' ? 'because of its name' : 'as its request said';
+    return {
+      code: 'DISK_NOT_SAVED',
+      message:
+        `The disk ${position} "${name}" (${formatBytes(sizeBytes)}) was left out of the backup, ${why}: ` +
+        (isThere ? `"${wish.name}" keeps the one that it has now, as it is.` : 'it does not come back.'),
+    };
+  });
 }
 
 /** What the pool has no way to bring into a machine that exists. */
@@ -82,7 +104,9 @@ export function planSteps(wish: RestoreWish, target: RestoreTarget, places: Disk
     const what = `disk ${position} "${disk}" (${formatBytes(sizeBytes)})`;
     return [step('place', `Copy ${what} on to storage "${to.record.name_label}" and remove the first copy.`)];
   });
-  const what = `${count} ${count === 1 ? 'disk' : 'disks'}, ${formatBytes(storedBytes)}`;
+  const savesets = (details.chain?.ancestors.length ?? 0) + 1;
+  const merged = savesets === 1 ? '' : `, merged from ${savesets} savesets`;
+  const what = `${count} ${count === 1 ? 'disk' : 'disks'}, ${savesets === 1 ? '' : 'up to '}${formatBytes(storedBytes)}${merged}`;
   const startVerb = hasMemory && target.way !== 'beside' ? 'Resume' : 'Start';
   const start = wish.startAfter ? [step('start', `${startVerb} "${name}" and check that it runs.`)] : [];
   if (target.existing === undefined) {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { disksOf, type Machine } from '../browser/machine.js';
+import { type Machine } from '../browser/machine.js';
 import { archiveMachine, type XvaArchive } from '../format/ova-xml.js';
 import { isStruct, type XmlRpcValue } from '../format/xml-rpc-value.js';
 import {
@@ -10,6 +10,7 @@ import {
   type MachineState,
 } from './machine-state.js';
 import { type MachineRestorePlan } from './restore-plan.js';
+import { freePlace, sparedDisks } from './spared-disks.js';
 
 /**
  * The interfaces that the restored machine is to have: those that the import has made, in the networks of the backup
@@ -51,17 +52,27 @@ export function wantedState(
       ...(platform === undefined ? {} : { platform }),
       ...(plan.host === undefined ? {} : { affinity: plan.host.ref }),
     },
-    devices: [...state.devices, ...keptDevices(existing, plan)],
+    devices: [...state.devices, ...keptDevices(existing, plan, state.devices)],
     interfaces: [...wantedInterfaces(imported, plan)],
   };
 }
 
-/** Disks that are left out of the restore stay as they are. */
-function keptDevices(existing: Machine, { wish }: MachineRestorePlan): readonly DeviceState[] {
-  const leftOut = new Set(wish.leftOut.map(({ position }) => position));
-  return disksOf(existing)
-    .filter(({ record }) => leftOut.has(record.userdevice))
-    .map(deviceState);
+/** Disks that the restore does not touch stay, in their places where the backup has nothing else there. */
+function keptDevices(
+  existing: Machine,
+  { wish }: MachineRestorePlan,
+  restored: readonly DeviceState[],
+): readonly DeviceState[] {
+  const spared = sparedDisks(existing, wish).map(deviceState);
+  const taken = new Set(restored.map(({ position }) => position));
+  const staying = spared.filter(({ position }) => !taken.has(position));
+  for (const { position } of staying) taken.add(position);
+  return spared.map((device) => {
+    if (staying.includes(device)) return device;
+    const position = freePlace(device.position, taken);
+    taken.add(position);
+    return { ...device, position };
+  });
 }
 
 /** A random address of the range that everybody may hand out: unicast, locally administered. */

@@ -129,6 +129,33 @@ export class ChainWorld {
     );
   }
 
+  /** The bytes of each disk of any machine now. */
+  contentOf(machine: string): Record<string, Buffer> {
+    const { store, contents } = this.xen.running.pool;
+    const vm = store.refByUuid('VM', machine);
+    const drives = store.all('VBD').map(([, drive]) => drive);
+    return Object.fromEntries(
+      drives
+        .filter(({ VM, type }) => VM === vm && type === 'Disk')
+        .map(({ userdevice, VDI }) => {
+          const content = contents.get(VDI as string)!;
+          return [userdevice as string, content.read(0, content.sizeBytes)] as const;
+        })
+        .sort(([one], [other]) => Number(one) - Number(other)),
+    );
+  }
+
+  /** Two disks of the machine change places. */
+  swapPlaces(one: string, other: string): void {
+    const { store } = this.xen.running.pool;
+    const vm = store.refByUuid('VM', this.machine);
+    const at = (place: string): string =>
+      store.all('VBD').find(([, { VM, userdevice }]) => VM === vm && userdevice === place)![0];
+    const [first, second] = [at(one), at(other)];
+    store.patch('VBD', first, { userdevice: other });
+    store.patch('VBD', second, { userdevice: one });
+  }
+
   /** Saves the machine, without settling. */
   async save(wish: Wish = {}): Promise<SavedPoint> {
     this.#count += 1;
@@ -162,7 +189,8 @@ export class ChainWorld {
     return point;
   }
 
-  media(record: SavesetRecord): RestoreMedia {
+  /** @param damaged an item whose bytes are not what they were: one bit near its end. */
+  media(record: SavesetRecord, damaged?: { readonly savesetId: string; readonly item: string }): RestoreMedia {
     const byId = new Map(this.history.map((one) => [one.savesetId, one]));
     const ancestors: SavesetRecord[] = [];
     for (let at = record.parentSavesetId; at !== undefined; at = byId.get(at)?.parentSavesetId)
@@ -170,8 +198,13 @@ export class ChainWorld {
     return {
       record,
       ancestors,
-      openItem: (name, signal, savesetId = record.savesetId) =>
-        this.#sinks.get(savesetId)!.media(record).openItem(name, signal),
+      openItem: (name, signal, savesetId = record.savesetId) => {
+        const isDamaged = damaged?.item === name && damaged.savesetId === savesetId;
+        return this.#sinks
+          .get(savesetId)!
+          .media(record, isDamaged ? flipLate : undefined)
+          .openItem(name, signal);
+      },
     };
   }
 
@@ -283,3 +316,9 @@ export class ChainWorld {
 
 export const mib = (count: number): number => count * MIB;
 export const filled = (bytes: number, value: number): Buffer => Buffer.alloc(bytes, value);
+
+function flipLate(bytes: Buffer): Buffer {
+  const at = Math.floor(bytes.length * 0.9);
+  bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+  return bytes;
+}
