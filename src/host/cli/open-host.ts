@@ -19,6 +19,8 @@ export class OpenHost {
   readonly #cleanups = new CleanupStack();
   #writeLog: (line: string) => void;
   #catalog: PluginCatalog | undefined;
+  /** Of a repository that this call makes: what it leaves at a source must be known as ours by the next call. */
+  readonly #newHostId = randomBytes(8).toString('hex');
 
   private constructor(
     private readonly context: CliContext,
@@ -63,7 +65,7 @@ export class OpenHost {
   }
 
   async repository({ create = false } = {}): Promise<DirectoryRepository> {
-    return DirectoryRepository.open(this.repositoryPath, { create });
+    return DirectoryRepository.open(this.repositoryPath, { create, hostId: this.#newHostId });
   }
 
   /** For what only looks: undefined when nothing was ever stored there. */
@@ -114,9 +116,8 @@ export class OpenHost {
     }
   }
 
-  /** Without a repository no backup was ever made from here, so nothing at a source can carry our mark. */
   async #hostId(): Promise<string> {
-    return (await readIdentity(this.repositoryPath))?.hostId ?? randomBytes(8).toString('hex');
+    return (await readIdentity(this.repositoryPath))?.hostId ?? this.#newHostId;
   }
 
   #logLevel(): LogLevel {

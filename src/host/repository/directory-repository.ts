@@ -33,6 +33,8 @@ import { toMediumError } from './to-medium-error.js';
 import { type ItemVerdict, verifyItem } from './verify-item.js';
 
 export interface RepositoryOptions {
+  /** Identity of this host installation, for a repository that is made; any when absent. */
+  readonly hostId?: string;
   readonly clock?: Clock;
   readonly openHandle?: OpenItemHandle;
 }
@@ -64,11 +66,16 @@ export class DirectoryRepository {
    */
   static async open(
     folder: string,
-    { create = false, clock = systemClock, openHandle = openNewFile }: RepositoryOptions & { create?: boolean } = {},
+    {
+      create = false,
+      clock = systemClock,
+      openHandle = openNewFile,
+      hostId,
+    }: RepositoryOptions & { create?: boolean } = {},
   ): Promise<DirectoryRepository> {
     const path = resolve(folder);
     try {
-      const identity = create ? await createRepository(path) : await readIdentity(path);
+      const identity = create ? await createRepository(path, hostId) : await readIdentity(path);
       if (identity !== undefined) return new DirectoryRepository(path, identity, clock, openHandle);
     } catch (error) {
       throw toMediumError(error, path);

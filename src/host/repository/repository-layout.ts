@@ -67,7 +67,10 @@ export async function readIdentity(repositoryPath: string): Promise<RepositoryId
  * Makes a repository of a folder that is missing or empty. Two processes may try at once; both get the same identity.
  * @throws {BackupError} CONFIG_INVALID when the folder holds something else.
  */
-export async function createRepository(repositoryPath: string): Promise<RepositoryIdentity> {
+export async function createRepository(
+  repositoryPath: string,
+  hostId = randomBytes(8).toString('hex'),
+): Promise<RepositoryIdentity> {
   await mkdir(repositoryPath, { recursive: true, mode: 0o700 });
   const others = (await readdir(repositoryPath)).filter((name) => !name.startsWith('.') && name !== SAVESETS_FOLDER);
   const existing = await readIdentity(repositoryPath);
@@ -79,7 +82,7 @@ export async function createRepository(repositoryPath: string): Promise<Reposito
     });
   }
   await mkdir(join(repositoryPath, SAVESETS_FOLDER), { recursive: true, mode: 0o700 });
-  const identity: RepositoryIdentity = { version: 1, hostId: randomBytes(8).toString('hex') };
+  const identity: RepositoryIdentity = { version: 1, hostId };
   try {
     await writeDurably(join(repositoryPath, REPOSITORY_FILE), `${JSON.stringify(identity)}\n`, { isNew: true });
     return identity;
