@@ -6,7 +6,7 @@ import { formatBytes, MIB } from '../common/byte-size.js';
 import { CleanupStack } from '../common/cleanup-stack.js';
 import { packageRoot } from '../common/package-root.js';
 import { PoolWitness, type WitnessedDisk } from './pool-witness.js';
-import { startPool, xenBackup } from './programs.js';
+import { type DemoSaveset, listSavesets, startPool, xenBackup } from './programs.js';
 
 /**
  * `npm run demo`: the main job against a simulated pool in a process of its own, with the real command. What it claims
@@ -14,6 +14,8 @@ import { startPool, xenBackup } from './programs.js';
  */
 const NAME = 'web-01';
 const COPY = 'web-01 restored';
+const GUEST_WRITES = 40;
+const GUEST_WRITE_BYTES = 64 * 1024;
 
 const proofs: { readonly claim: string; readonly holds: boolean }[] = [];
 const say = (text = ''): void => {
@@ -107,9 +109,46 @@ async function demo(cleanups: CleanupStack): Promise<void> {
   await witness.call('VM.start', original, false, false);
   prove('it starts', (await witness.call('VM.get_power_state', original)) === 'Running');
 
+  await nightly({ witness, environment, controlUrl: pool.controlUrl, original, diskBytes });
+
   say(`\nProven in ${((performance.now() - startedMs) / 1000).toFixed(1)} s:\n`);
   for (const { claim, holds } of proofs) say(`  ${holds ? '✔' : '✘ NOT TRUE:'} ${claim}`);
   say();
+}
+
+interface NightlyScene {
+  readonly witness: PoolWitness;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly controlUrl: string;
+  readonly original: string;
+  readonly diskBytes: number;
+}
+
+/** A chain: a full, writes inside the running guest, an increment; both moments come back. */
+async function nightly({ witness, environment, controlUrl, original, diskBytes }: NightlyScene): Promise<void> {
+  say(`\nFrom now on ${NAME} is saved every night, disk by disk, and only what its guest has written ...`);
+  await xenBackup(['backup', `vm/${NAME}`, '--format', 'disks'], environment);
+  const firstNight = await witness.disks(await witness.call('VM.snapshot', original, 'the first night'));
+
+  const written = Array.from({ length: GUEST_WRITES }, (_, index) => 3 * MIB + index * 7 * MIB);
+  for (const offset of written) await witness.writeInGuest(controlUrl, NAME, 0, offset, GUEST_WRITE_BYTES);
+  await xenBackup(['backup', `vm/${NAME}`], environment);
+  const secondNight = await witness.disks(await witness.call('VM.snapshot', original, 'the second night'));
+
+  const [full, increment] = (await listSavesets(environment)).slice(-2);
+  const bytesOf = (saveset: DemoSaveset | undefined): number =>
+    saveset?.items.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0;
+  const [moved, changed] = [bytesOf(increment), GUEST_WRITES * GUEST_WRITE_BYTES];
+  prove(
+    `${formatBytes(changed)} written in the guest: the next backup of its ${formatBytes(diskBytes)} moved ${formatBytes(moved)}`,
+    increment?.level === 'incremental' && moved < 2 * changed,
+  );
+  await xenBackup(['restore', full?.savesetId ?? '', '--as', 'the first night'], environment);
+  await xenBackup(['restore', increment?.savesetId ?? '', '--as', 'the second night'], environment);
+  const [first, second] = [await witness.machine('the first night'), await witness.machine('the second night')];
+  prove('the first night came back byte for byte', await compare(witness, firstNight, first));
+  prove('the second night came back byte for byte', await compare(witness, secondNight, second));
+  prove('the two nights differ', !(await compare(witness, firstNight, second)));
 }
 
 const cleanups = new CleanupStack();

@@ -78,6 +78,13 @@ export class PoolWitness {
     await (await this.#raw('PUT', '/import_raw_vdi', vdi, rest)).text();
   }
 
+  /** Has a running guest write noise to its disk, as its own programs would: over the simulator's control port. */
+  async writeInGuest(controlUrl: string, vm: string, position: number, offset: number, length: number): Promise<void> {
+    const order = { disk: { vm, position }, offset, random: { length, seed: offset } };
+    const answer = await fetch(`${controlUrl}/writeDisk`, { method: 'POST', body: JSON.stringify(order) });
+    if (answer.status !== 200) throw new DemoError(`The control port answered ${answer.status}.`);
+  }
+
   /** True when two disks hold the same bytes, compared one by one while they stream. */
   async isSame(a: WitnessedDisk, b: WitnessedDisk): Promise<boolean> {
     if (a.sizeBytes !== b.sizeBytes) return false;

@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { packageRoot } from '../common/package-root.js';
 import { DemoError } from './pool-witness.js';
 
@@ -9,15 +10,22 @@ const XEN_BACKUP = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
 export interface DemoPool {
   readonly url: string;
   readonly httpUrl: string;
+  readonly controlUrl: string;
   readonly username: string;
   readonly password: string;
   readonly hosts: readonly { readonly fingerprint256: string }[];
   stop(): Promise<void>;
 }
 
+export interface DemoSaveset {
+  readonly savesetId: string;
+  readonly level: string;
+  readonly items: readonly { readonly bytes: number }[];
+}
+
 /** Starts `xen-backup simulate` as its own process. */
 export async function startPool(poolFile: string): Promise<DemoPool> {
-  const child = spawn(process.execPath, [XEN_BACKUP, 'simulate', '--pool', poolFile, '--json'], {
+  const child = spawn(process.execPath, [XEN_BACKUP, 'simulate', '--pool', poolFile, '--nbd', '--json'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const stop = async (): Promise<void> => {
@@ -42,6 +50,16 @@ export async function xenBackup(args: readonly string[], environment: NodeJS.Pro
     child.once('exit', resolve);
   });
   if (code !== 0 && code !== 3) throw new DemoError(`xen-backup ${args[0] ?? ''} ended with ${String(code)}.`);
+}
+
+/** What `xen-backup list --json` says of the savesets, oldest first. */
+export async function listSavesets(environment: NodeJS.ProcessEnv): Promise<readonly DemoSaveset[]> {
+  const args = [XEN_BACKUP, 'list', '--json'];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: environment });
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { record: DemoSaveset }).record);
 }
 
 function quoted(argument: string): string {
