@@ -31,7 +31,11 @@ import { Reconciler } from '../provider/reconciler.js';
 import { SourceOpener } from '../provider/source-opener.js';
 import { XenServerProvider } from '../provider/xen-server-provider.js';
 import { XenServerSource } from '../provider/xen-server-source.js';
+import { DiskAttacher } from '../restore/disk-attacher.js';
+import { DiskImporter } from '../restore/disk-importer.js';
 import { DiskMover } from '../restore/disk-mover.js';
+import { DiskRestoreRunner } from '../restore/disk-restore-runner.js';
+import { DiskRestoreSurvey } from '../restore/disk-restore-survey.js';
 import { HostRestoreHandler } from '../restore/host-restore-handler.js';
 import { ItemRestoreRunner } from '../restore/item-restore-runner.js';
 import { MachineImporter } from '../restore/machine-importer.js';
@@ -125,12 +129,19 @@ export function sourceModule(host: HostServices, { settings, identity, newClient
     bind(Overwriter).toSelf().inSingletonScope();
     bind(PowerSwitch).toSelf().inSingletonScope();
     bind(MachineRestoreRunner).toSelf().inSingletonScope();
+    bind(DiskRestoreSurvey).toSelf().inSingletonScope();
+    bind(DiskImporter).toSelf().inSingletonScope();
+    bind(DiskAttacher).toSelf().inSingletonScope();
+    bind(DiskRestoreRunner).toSelf().inSingletonScope();
     bind(ItemRestoreRunner).toSelf().inSingletonScope();
     bind(KindRestoreHandler).to(PoolMetadataRestoreHandler).inSingletonScope();
     bind(KindRestoreHandler).to(HostRestoreHandler).inSingletonScope();
     for (const kind of MACHINE_KINDS) {
       bind(KindRestoreHandler)
-        .toDynamicValue((context) => new MachineRestoreHandler(kind, context.get(MachineRestoreRunner)))
+        .toDynamicValue(
+          (context) =>
+            new MachineRestoreHandler(kind, context.get(MachineRestoreRunner), context.get(DiskRestoreRunner)),
+        )
         .inSingletonScope();
     }
 

@@ -28,7 +28,7 @@ export class XenServerProvider implements BackupSourceProvider {
     kinds: [...MACHINE_KINDS, ...SYSTEM_KINDS],
     levels: ['full', 'incremental', 'differential', 'copy', 'auto'],
     consistencies: ['offline', 'crash', 'quiesced', 'memory'],
-    restoreModes: ['new', 'overwrite'],
+    restoreModes: ['new', 'overwrite', 'disk'],
     canBrowse: true,
     canEstimate: true,
     canReconcile: true,

@@ -6,18 +6,20 @@ import {
   type RestoreRequest,
   type SavesetRecord,
 } from '../contract/index.js';
+import { type DiskRestoreRunner } from './disk-restore-runner.js';
 import { type MachineRestoreRunner } from './machine-restore-runner.js';
 import { type KindRestoreHandler, type RestoreProgressEvent } from './restore-handler.js';
 
-/** Machines of one kind: VMs, or templates, which come back as templates and are never started. */
+/** Machines of one kind: VMs, or templates, which come back as templates and are never started; or one of their disks. */
 export class MachineRestoreHandler implements KindRestoreHandler {
   constructor(
     readonly kind: MachineKind,
-    private readonly runner: MachineRestoreRunner,
+    private readonly machines: MachineRestoreRunner,
+    private readonly disks: DiskRestoreRunner,
   ) {}
 
   planRestore(request: RestoreRequest, record: SavesetRecord, signal?: AbortSignal): Promise<RestorePlan> {
-    return this.runner.planRestore(request, record, signal);
+    return this.#runnerOf(request).planRestore(request, record, signal);
   }
 
   restore(
@@ -26,6 +28,10 @@ export class MachineRestoreHandler implements KindRestoreHandler {
     emit: (event: RestoreProgressEvent) => void,
     signal: AbortSignal,
   ): Promise<RestoreReport> {
-    return this.runner.restore(request, media, emit, signal);
+    return this.#runnerOf(request).restore(request, media, emit, signal);
+  }
+
+  #runnerOf({ mode }: RestoreRequest): MachineRestoreRunner | DiskRestoreRunner {
+    return mode === 'disk' ? this.disks : this.machines;
   }
 }

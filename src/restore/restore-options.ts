@@ -90,8 +90,11 @@ export interface RestoreWish {
 export function parseRestoreRequest(request: RestoreRequest, record: SavesetRecord): RestoreWish {
   const { mode } = request;
   if (mode === 'disk') {
-    throw new BackupError('REQUEST_INVALID', 'One disk alone cannot be restored from this saveset.', {
-      hint: 'Restore the whole machine, as new or over the existing one.',
+    throw new BackupError('INTERNAL', 'A request for one disk was taken for one of a machine.');
+  }
+  if (request.disk !== undefined || request.attachTo !== undefined) {
+    throw new BackupError('REQUEST_INVALID', 'disk and attachTo belong to the mode "disk".', {
+      hint: 'To bring back a machine with some of its disks, use the option disks.',
     });
   }
   const { settings, networks, storages } = parseOptions(request.options ?? {});
@@ -200,7 +203,8 @@ function targetName({ mode, name }: RestoreRequest, { machine }: MachineDetails)
   return machine.name;
 }
 
-function parseDetails(record: SavesetRecord): MachineDetails {
+/** @throws {BackupError} SAVESET_INVALID */
+export function parseDetails(record: SavesetRecord): MachineDetails {
   const parsed = machineDetailsSchema.safeParse(record.details);
   if (parsed.success) return parsed.data;
   throw new BackupError(

@@ -113,6 +113,36 @@ export function describeRestore(current: () => OpenedSubject): void {
       expect(await subject.leftovers({ isClosed: false })).to.deep.equal([]);
     });
 
+    it('brings one disk back alone and gives it to what exists, if it says that it can', async () => {
+      const { source, subject, provider } = current();
+      const { record, sink, disks } = await save(current());
+      const [first] = record.disks;
+      const before = await subject.machineIds();
+      const canDo = provider.capabilities.restoreModes.includes('disk') && first !== undefined;
+      const asDisk: RestoreRequest = {
+        mode: 'disk',
+        disk: first?.position ?? '0',
+        name: 'brought back alone',
+        attachTo: record.source.path,
+      };
+      if (!canDo) {
+        await expectCode(source.planRestore(asDisk, record), 'REQUEST_INVALID');
+        expect((await errorOf(source.restore(asDisk, sink.media(record)))).code).to.equal('REQUEST_INVALID');
+        return;
+      }
+      const plan = await source.planRestore(asDisk, record);
+      expect(plan).to.include({ mode: 'disk', targetName: 'brought back alone' });
+      expect(plan.steps.some(({ isDestructive }) => isDestructive)).to.equal(false);
+      expect(await subject.readDisks(record.source.id)).to.equal(disks);
+      const { mode, targetName, targetId } = await reportOf(source.restore(asDisk, sink.media(record)));
+      expect({ mode, targetName }).to.deep.equal({ mode: 'disk', targetName: 'brought back alone' });
+      expect(targetId).to.not.equal(undefined);
+      expect(await subject.machineIds()).to.have.members(before);
+      expect(await subject.readDisks(record.source.id)).to.not.equal(disks);
+      await expectCode(source.planRestore({ mode: 'disk', disk: 'no such disk' }, record), 'REQUEST_INVALID');
+      expect(await subject.leftovers({ isClosed: false })).to.deep.equal([]);
+    });
+
     const damages: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
       'with a flipped bit in the middle': (bytes) => {
         const at = Math.floor(bytes.length / 2);

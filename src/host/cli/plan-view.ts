@@ -2,11 +2,17 @@ import { formatBytes } from '../../common/byte-size.js';
 import { type RestorePlan } from '../../contract/index.js';
 import { type CliOutput, withoutControls } from './cli-output.js';
 
+const TARGETS: Readonly<Record<RestorePlan['mode'], string>> = {
+  new: 'A new object',
+  overwrite: 'Overwrite',
+  disk: 'A new disk',
+};
+
 /** A restore plan for people: what goes where, every setting that changes, then the steps. */
 export function sayPlan(output: CliOutput, plan: RestorePlan): void {
   const { mode, targetName, targetId, storage, steps, warnings } = plan;
   const target = targetId === undefined ? withoutControls(targetName) : `${withoutControls(targetName)} (${targetId})`;
-  output.line(`${mode === 'new' ? 'A new object' : 'Overwrite'}: ${output.paint('bold', target)}`);
+  output.line(`${TARGETS[mode]}: ${output.paint('bold', target)}`);
   const room = `${formatBytes(storage.neededBytes)} needed, ${formatBytes(storage.freeBytes)} free`;
   output.line(`Storage: ${withoutControls(storage.name)} (${room})`);
   output.line();

@@ -32,6 +32,7 @@ interface RestoreOptions extends CommonOptions, ProviderOptions {
   readonly sr?: string;
   readonly toFile?: string;
   readonly disk?: string;
+  readonly attachTo?: string;
   readonly format?: string;
   readonly start?: boolean;
   readonly dryRun?: boolean;
@@ -45,15 +46,22 @@ export const restoreCommand: CommandModule = {
     command.option('--storage <id or name>', 'where the data goes (default: as the provider decides)');
     command.option('--sr <id or name>', 'the same');
     command.option('--to-file <path>', 'only the data, verified, into a new file (or folder); no pool is needed');
-    command.option('--disk <disk>', 'with --to-file: only this disk, by position, name or id, as an image of it');
-    command.option('--format <format>', 'with --disk: raw (default; a sparse file), or what else the provider offers');
+    command.option(
+      '--disk <disk>',
+      'only this disk, by position, name or id: as a new disk, or with --to-file as a file',
+    );
+    command.option('--attach-to <path>', 'with --disk: what gets the new disk, as vm/NAME (default: nothing)');
+    command.option(
+      '--format <format>',
+      'with --disk and --to-file: raw (default; a sparse file), or what the provider has',
+    );
     command.option('--start', 'start it afterwards and check that it runs');
     command.option('--dry-run', 'say what would be done: every disk, interface and setting, step by step');
     addProviderOptions(command);
     addCommonOptions(addClientOptions(command)).addHelpText(
       'after',
       `
-Give --as, --overwrite or --to-file. The bytes are checked against their digests while they flow; damaged data is never
+Give --as, --overwrite, --disk or --to-file. The bytes are checked against their digests while they flow; damaged data is never
 taken. Without --start the result is registered and stays halted (suspended, when its memory was saved).
 
 Options of the provider (-o), the default first:
@@ -64,6 +72,7 @@ Examples:
   xen-backup restore web-1-20260102T030405Z-a1b2c3 --overwrite --dry-run
   xen-backup restore latest:vm/web-1 --overwrite --start
   xen-backup restore latest:web-1 --as web-test -o network.Production=Lab -o ha=drop -o autostart=drop --dry-run
+  xen-backup restore latest:web-1 --disk 1 --as "web-1 data of yesterday" --attach-to vm/web-1
   xen-backup restore latest:web-1 --to-file web-1.xva
   xen-backup restore latest:web-1 --to-file root.raw --disk 0       (then: mount -o ro,loop, guestmount, 7z, debugfs)`,
     );
@@ -74,8 +83,8 @@ Examples:
     const options = command.opts<RestoreOptions>();
     const storage = storageOf(options);
     if (options.toFile !== undefined) return restoreFiles(context, options, reference, options.toFile);
-    if (options.disk !== undefined || options.format !== undefined) {
-      throw requestInvalid('--disk and --format belong to --to-file.', 'Name the file that the disk is to become.');
+    if (options.format !== undefined) {
+      throw requestInvalid('--format belongs to --to-file.', 'Name the file that the disk is to become.');
     }
     const mode = modeOf(options);
     return OpenHost.use(context, options, async (host) => {
@@ -136,11 +145,11 @@ async function restoreFiles(
   reference: string,
   path: string,
 ): Promise<ExitCode> {
-  const others = ['as', 'overwrite', 'storage', 'sr', 'start', 'option', 'taskOption'] as const;
+  const others = ['as', 'overwrite', 'storage', 'sr', 'start', 'attachTo', 'option', 'taskOption'] as const;
   if (others.some((name) => options[name] !== undefined)) {
     throw requestInvalid(
       '--to-file writes the data to a file and nothing else.',
-      'Leave out --as, --overwrite, --storage, --sr, --start and the options of the provider.',
+      'Leave out --as, --overwrite, --storage, --sr, --start, --attach-to and the options of the provider.',
     );
   }
   return OpenHost.use(context, options, async (host) => {
@@ -168,7 +177,24 @@ function storageOf({ storage, sr }: RestoreOptions): string | undefined {
   throw requestInvalid('--storage and --sr name different storages.', 'Give one of them.');
 }
 
-function modeOf({ as: name, overwrite }: RestoreOptions): Pick<RestoreRequest, 'mode' | 'name'> {
+function modeOf({
+  as: name,
+  overwrite,
+  disk,
+  attachTo,
+}: RestoreOptions): Pick<RestoreRequest, 'mode' | 'name' | 'disk' | 'attachTo'> {
+  if (disk !== undefined) {
+    if (overwrite === true) {
+      throw requestInvalid(
+        '--disk and --overwrite exclude each other.',
+        'To bring some disks back in place, use --overwrite with -o disks=...',
+      );
+    }
+    const named = name === undefined ? {} : { name };
+    return { mode: 'disk', disk, ...named, ...(attachTo === undefined ? {} : { attachTo }) };
+  }
+  if (attachTo !== undefined)
+    throw requestInvalid('--attach-to belongs to --disk.', 'Name the disk that it is to get.');
   if (name !== undefined && overwrite === true) {
     throw requestInvalid('--as and --overwrite exclude each other.', 'Overwriting keeps the name; leave --as out.');
   }
@@ -176,7 +202,7 @@ function modeOf({ as: name, overwrite }: RestoreOptions): Pick<RestoreRequest, '
   if (overwrite === true) return { mode: 'overwrite' };
   throw requestInvalid(
     'Say what to do with the saveset.',
-    'Give --as NAME for a new object, --overwrite, or --to-file PATH for the data only.',
+    'Give --as NAME for a new object, --overwrite, --disk DISK for one disk, or --to-file PATH for the data only.',
   );
 }
 
