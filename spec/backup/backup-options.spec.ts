@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { parseBackupOptions, parseFullOnly } from '../../src/backup/backup-options.js';
+import { type WantedLevel } from '../../src/backup/level-plan.js';
 import { type Options } from '../../src/contract/index.js';
 
 const request = (options: Options) => ({ source: 'vm/web', savesetId: 's', options });
@@ -29,6 +30,15 @@ describe('backup-options', () => {
     const { levels, onFullFallback, base } = parseBackupOptions(request({}));
     expect(levels).to.deep.equal({ level: 'full', form: undefined, maxChain: 14 });
     expect({ onFullFallback, base }).to.deep.equal({ onFullFallback: 'warn', base: 'metadata' });
+  });
+
+  it('takes an archive for a machine with its memory, unless another form is asked for', () => {
+    const formOf = (options: Options, level: WantedLevel = 'auto'): string | undefined =>
+      parseBackupOptions({ ...request(options), level }).levels.form;
+    expect(formOf({ consistency: 'memory' })).to.equal('xva');
+    expect(formOf({ consistency: 'memory', format: 'disks' })).to.equal('disks');
+    expect(formOf({ consistency: 'memory' }, 'incremental')).to.equal(undefined);
+    expect(formOf({ consistency: 'crash' })).to.equal(undefined);
   });
 
   for (const options of [{ format: 'qcow2' }, { maxChain: 0 }, { onFullFallback: 'maybe' }, { base: 'none' }]) {

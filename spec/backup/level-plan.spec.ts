@@ -79,6 +79,12 @@ describe('level-plan', () => {
         chain('f'),
         { form: 'disks', level: 'incremental', parent: 'f', reason: 'CBT_OK' },
       ],
+      [
+        'auto goes on with disks after an archive in between',
+        { form: undefined },
+        [...chain('f'), chainRecord('x', { form: 'xva' })],
+        { form: 'disks', level: 'incremental', parent: 'f', reason: 'CBT_OK' },
+      ],
       ['auto as an archive', { form: 'xva' }, chain('f'), { form: 'xva', level: 'full', reason: 'POLICY' }],
       [
         'a full as an archive',

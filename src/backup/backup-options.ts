@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { BackupError, type BackupRequest } from '../contract/index.js';
+import { BackupError, type BackupRequest, type Consistency } from '../contract/index.js';
 import { type ConsistencyWish } from './consistency-plan.js';
 import { type ChainPolicy } from './disk-chain.js';
 import { type DiskChoice } from './disk-choice.js';
 import { type FullFallback, type LevelWish, type WantedLevel } from './level-plan.js';
+import { type StoredForm } from './saveset-history.js';
 
 const DAY_SECONDS = 24 * 60 * 60;
 const limitSeconds = (defaultSeconds: number): z.ZodDefault<z.ZodInt> =>
@@ -38,7 +39,7 @@ const optionsSchema = z.strictObject({
   /** What to do about disks whose storage has fallen behind with merging images. */
   chain: z.enum(['wait', 'skip', 'force']).default('wait'),
   chainTimeoutSeconds: limitSeconds(600),
-  /** What is stored: one archive, or one VHD a disk. Absent: as the newest saveset, for `auto`; an archive otherwise. */
+  /** What is stored: one archive, or one VHD a disk. Absent: `auto` goes on with a chain; an archive otherwise. */
   format: z.enum(['xva', 'disks']).optional(),
   /** Most savesets in a chain before `auto` begins a new one, its full counted. */
   maxChain: z.int().min(1).max(1000).default(14),
@@ -96,11 +97,16 @@ export function parseBackupOptions(request: BackupRequest): BackupOptions {
     space,
     chain,
     chainTimeoutMs: rest.chainTimeoutSeconds * 1000,
-    levels: { level, form: format, maxChain: rest.maxChain },
+    levels: { level, form: format ?? formFor(level, consistency), maxChain: rest.maxChain },
     onFullFallback: rest.onFullFallback,
     base,
     choice: { only: rest.disks, except: rest.excludeDisks ?? [] },
   };
+}
+
+/** Memory is saved with an archive only: who asks for it gets one, and the chain goes on with the next backup. */
+function formFor(level: WantedLevel, consistency: Consistency | undefined): StoredForm | undefined {
+  return consistency === 'memory' && (level === 'auto' || level === 'full') ? 'xva' : undefined;
 }
 
 /**

@@ -9,7 +9,7 @@ export type FullFallback = 'allow' | 'warn' | 'fail';
 
 export interface LevelWish {
   readonly level: WantedLevel;
-  /** Absent: that of the newest saveset, for what builds on it; an archive otherwise. */
+  /** Absent: `disks` for what goes on with a chain, also when an archive was saved in between; an archive otherwise. */
   readonly form?: StoredForm | undefined;
   /** Most savesets in a chain, its full counted. */
   readonly maxChain: number;
@@ -79,7 +79,7 @@ export function chooseGround({ level, form, maxChain }: LevelWish, history: Save
       hint: 'Leave format out, or ask for a full.',
     });
   }
-  const chosen = form ?? (buildsOn ? 'disks' : level === 'auto' ? (history.newestForm ?? 'xva') : 'xva');
+  const chosen = form ?? (buildsOn ? 'disks' : level === 'auto' && history.hasChain ? 'disks' : 'xva');
   if (level === 'full' || level === 'copy') {
     return { form: chosen, wanted: level, parent: undefined, reason: 'POLICY' };
   }

@@ -21,8 +21,6 @@ export interface BackupSubject {
 
 /** The savesets of a machine that were stored before, as far as a new one can make use of them. Pure. */
 export interface SavesetHistory {
-  /** Form of the newest saveset; undefined without one. */
-  readonly newestForm: StoredForm | undefined;
   /** There is something of the form `disks` in it that is no copy. */
   readonly hasChain: boolean;
   /** Members that a next saveset may build on: those of whole chains, no copies, oldest first. */
@@ -47,9 +45,7 @@ export function readHistory(records: readonly SavesetRecord[], subject: BackupSu
     const chain = chainOf(record);
     if (chain !== undefined) byId.set(record.savesetId, { record, chain });
   }
-  const newest = own.at(-1);
   return {
-    newestForm: newest === undefined ? undefined : byId.has(newest.savesetId) ? 'disks' : 'xva',
     hasChain: [...byId.values()].some(({ record }) => record.level !== 'copy'),
     members: [...byId.values()].filter(({ record, chain }) => record.level !== 'copy' && isWhole(record, chain, byId)),
     ids: new Set(own.map(({ savesetId }) => savesetId)),
