@@ -9,7 +9,7 @@ import { DiskDigest } from '../../src/transfer/disk-digest.js';
 import { CapturedStream } from '../host/support/captured-stream.js';
 import { CHAIN_POOL } from './support/chain-world.js';
 
-describe('journey: a chain from the command line', function () {
+describe('journey: a disk of a chain from the command line', function () {
   this.timeout(60_000);
   let running: RunningPool;
   let folder: string;

@@ -7,7 +7,7 @@ import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
 import { SourceIdentity } from '../session/source-identity.js';
 import { type RefOf } from '../xapi/xapi-records.js';
-import { type BaseSet, findBases, isHalfMade, isOfMachine } from './base-inventory.js';
+import { type BaseSet, findBases, isHalfMade, isOfMachine, type Records, whyUseless } from './base-inventory.js';
 import { chainOf } from './saveset-history.js';
 
 /** Keeps what increments build on: moves the base when a saveset is stored, and never before. */
@@ -33,7 +33,7 @@ export class BaseKeeper {
   async settle(record: SavesetRecord, outcome: 'stored' | 'discarded', signal: AbortSignal): Promise<void> {
     const chain = chainOf(record);
     if (chain === undefined) return;
-    const sets = await this.#own(signal);
+    const { sets, disks } = await this.#own(signal);
     const own = sets.filter(({ savesetId }) => savesetId === record.savesetId);
     if (outcome === 'discarded') {
       for (const set of own) await this.discard(set);
@@ -42,7 +42,20 @@ export class BaseKeeper {
     for (const set of own) await this.keep(set);
     // Only when the new base is safe do the old ones go.
     if (own.length === 0) return;
-    for (const set of sets) if (chain.supersedes.includes(set.savesetId)) await this.discard(set);
+    for (const set of sets) {
+      if (chain.supersedes.includes(set.savesetId)) await this.discard(set);
+      else if (chain.ancestors.includes(set.savesetId)) await this.#prune(set, disks);
+    }
+  }
+
+  /** Of what is kept for later: bases of disks that are gone, as after a restore over the machine. */
+  async #prune({ savesetId, disks: bases }: BaseSet, disks: Records<'VDI'>): Promise<void> {
+    for (const base of bases) {
+      const why = whyUseless(base, disks);
+      if (why === undefined) continue;
+      this.#logger.info('A base is removed that nothing can build on.', { saveset: savesetId, why });
+      await this.own.destroyDisk(base.ref);
+    }
   }
 
   /**
@@ -55,7 +68,7 @@ export class BaseKeeper {
     history: readonly SavesetRecord[],
     signal: AbortSignal,
   ): Promise<void> {
-    for (const set of await this.#own(signal)) {
+    for (const set of (await this.#own(signal)).sets) {
       if (!isOfMachine(set, machine, disks)) continue;
       const record = history.find(({ savesetId }) => savesetId === set.savesetId);
       if (record !== undefined) {
@@ -93,12 +106,12 @@ export class BaseKeeper {
     for (const { ref } of disks) await this.own.destroyDisk(ref);
   }
 
-  /** The bases that this host has left in the pool. */
-  async #own(signal: AbortSignal): Promise<readonly BaseSet[]> {
+  /** The bases that this host has left in the pool, and all disks. */
+  async #own(signal: AbortSignal): Promise<{ readonly sets: readonly BaseSet[]; readonly disks: Records<'VDI'> }> {
     const [machines, disks] = await Promise.all([
       this.pool.allRecords('VM', { signal }),
       this.pool.allRecords('VDI', { signal }),
     ]);
-    return findBases(machines, disks).filter(({ host }) => host === this.identity.hostId);
+    return { sets: findBases(machines, disks).filter(({ host }) => host === this.identity.hostId), disks };
   }
 }
