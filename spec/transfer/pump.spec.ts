@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { BackupError, isBackupError } from '../../src/contract/backup-error.js';
 import { FormatError } from '../../src/format/format-error.js';
 import { pump, type PumpOptions } from '../../src/transfer/pump.js';
+import { TransportError } from '../../src/xapi/transport-error.js';
 import { ManualClock } from '../support/manual-clock.js';
 
 const LIMITS = { firstByteTimeoutMs: 30_000, idleTimeoutMs: 5_000 };
@@ -217,6 +218,16 @@ describe('pump', () => {
       await clock.advance(1);
       await turn();
       expect(await work).to.deep.include({ code: 'TRANSFER_STALLED', context: { limitMs: 5_000, bytes: 4 } });
+    });
+
+    it('whose connection sees the silence first is TRANSFER_STALLED, too', async () => {
+      const source = new PassThrough();
+      const sink = new Gathering();
+      const work = pump({ source, sink, signal: never, ...LIMITS });
+      source.write('abc');
+      setImmediate(() => source.destroy(new TransportError('timeout', 'Nothing came.', {})));
+      expect(await failed(work)).to.deep.include({ code: 'TRANSFER_STALLED', isRetriable: true });
+      expect(sink.ending).to.equal('destroyed');
     });
   });
 

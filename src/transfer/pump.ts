@@ -6,6 +6,7 @@ import { cancellation } from './cancellation.js';
 import { toTransferError } from './data-damaged.js';
 import { InactivityWatch } from './inactivity-watch.js';
 import { mediumWriteError } from './medium-error.js';
+import { isTransportError } from '../xapi/transport-error.js';
 
 /** A medium may take its time (a tape is changed), but not for ever. */
 const DEFAULT_SINK_TIMEOUT_MS = 3_600_000;
@@ -191,9 +192,11 @@ class Transfer {
   }
 
   #sourceError(cause: unknown): Error {
-    const { toSourceError } = this.#options;
+    const { toSourceError, idleTimeoutMs } = this.#options;
     if (toSourceError !== undefined) return toSourceError(cause);
     if (isBackupError(cause)) return cause;
+    // The connection keeps a limit of its own and may be the first to see that nothing comes.
+    if (isTransportError(cause, 'timeout')) return stalled('stopped sending', idleTimeoutMs, this.#bytes, cause);
     return new BackupError('TRANSFER_INTERRUPTED', `The transfer broke off after ${this.#bytes} bytes.`, {
       hint: 'Look at the network between this machine and the source, then try again.',
       isRetriable: true,
@@ -206,11 +209,12 @@ class Transfer {
   }
 }
 
-function stalled(what: string, limitMs: number, bytes: number): BackupError {
+function stalled(what: string, limitMs: number, bytes: number, cause?: unknown): BackupError {
   return new BackupError('TRANSFER_STALLED', `The source ${what} for ${limitMs / 1000} s.`, {
     hint: 'Look at the load of the source and at the network, or raise the time limit of this client.',
     isRetriable: true,
     context: { limitMs, bytes },
+    cause,
   });
 }
 
