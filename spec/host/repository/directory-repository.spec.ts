@@ -430,6 +430,18 @@ describe('DirectoryRepository', () => {
   describe('chains', () => {
     const next = (parentSavesetId: string): Partial<SavesetRecord> => ({ level: 'incremental', parentSavesetId });
 
+    it('keep their full when old savesets are removed while a record in the middle can not be read', async () => {
+      const repository = await openRepository();
+      await store(repository, 'full', { createdAt: '2026-01-01T00:00:00.000Z' });
+      await store(repository, 'inc-1', { ...next('full'), createdAt: '2026-01-02T00:00:00.000Z' });
+      await store(repository, 'inc-2', { ...next('inc-1'), createdAt: '2026-01-03T00:00:00.000Z' });
+      const record = readFileSync(saveset('inc-1', 'saveset.json'));
+      writeFileSync(saveset('inc-1', 'saveset.json'), '');
+      await repository.prune({ last: 1 });
+      writeFileSync(saveset('inc-1', 'saveset.json'), record);
+      expect((await repository.openMedia('inc-2')).ancestors).to.have.length(2);
+    });
+
     it('come with their ancestors, parent first, and give the items of each', async () => {
       const repository = await openRepository();
       await store(repository, 'full', {}, { disk: Buffer.from('of the full') });
@@ -488,6 +500,21 @@ describe('DirectoryRepository', () => {
       expect(error.isRetriable).to.equal(true);
       await writer.discard();
     });
+
+    it('get no member whose parent went away in the moment of its commit', async () => {
+      const repository = await openRepository();
+      await store(repository, 'full');
+      const writer = await repository.begin('inc-1');
+      await writeItem(writer, 'disk', Buffer.from('x'));
+      const commit = writer.commit(recordOf('inc-1', { disk: Buffer.from('x') }, next('full')));
+      // By now it has looked for its parent and writes its record.
+      while (!readdirSync(saveset('inc-1')).some((name) => name.startsWith('saveset.json')))
+        await new Promise(setImmediate);
+      rmSync(saveset('full'), { recursive: true });
+      await expectCode(commit, 'CHAIN_BROKEN');
+      await writer.discard();
+      expect((await repository.list()).records).to.deep.equal([]);
+    });
   });
 
   describe('sweep', () => {
@@ -521,6 +548,18 @@ describe('DirectoryRepository', () => {
       expect(await repository.sweep()).to.deep.equal([]);
       clock.advance(HOUR_MS);
       expect([...(await repository.sweep())].sort()).to.deep.equal(['broken-lease', 'elsewhere', 'no-lease']);
+    });
+
+    it('never takes a saveset whose record went missing', async () => {
+      const clock = new VirtualClock(Date.now());
+      const repository = await openRepository({ clock });
+      await store(repository, 'full', {}, { disk: Buffer.from('the only copy') });
+      const record = readFileSync(saveset('full', 'saveset.json'));
+      rmSync(saveset('full', 'saveset.json'));
+      clock.advance(HOUR_MS);
+      expect(await repository.sweep()).to.deep.equal([]);
+      writeFileSync(saveset('full', 'saveset.json'), record);
+      expect((await repository.openMedia('full')).record.savesetId).to.equal('full');
     });
 
     it('keeps the lease of a long run fresh, and stops when the run ends', async () => {

@@ -55,6 +55,18 @@ describe('planPrune', () => {
     expect(ids(planPrune([evening, morning], { daily: 1 }).keep)).to.deep.equal(['evening']);
   });
 
+  it('keeps all that is older than a kept one whose parent can not be read now: nobody knows what that builds on', () => {
+    const chain = [
+      record('full', 1),
+      record('other', 1, 'm2'),
+      record('i2', 3, 'm1', 'i1'),
+      record('other-2', 2, 'm2'),
+    ];
+    const plan = planPrune(chain, { last: 1 }, new Set(['i1']));
+    expect(ids(plan.keep)).to.deep.equal(['full', 'other-2', 'i2']);
+    expect(ids(plan.remove)).to.deep.equal(['other']);
+  });
+
   it('keeps everything by no rule', () => {
     expect(ids(planPrune([record('a', 1)], { last: 0 }).remove)).to.deep.equal([]);
   });

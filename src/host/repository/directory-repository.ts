@@ -19,6 +19,7 @@ import { byAge, type KeepRules, planPrune, type PrunePlan } from './prune-plan.j
 import {
   createRepository,
   emptyTrash,
+  hideSavesetFolder,
   readIdentity,
   RECORD_FILE,
   removeSavesetFolder,
@@ -203,9 +204,15 @@ export class DirectoryRepository {
 
   /** Keeps what the rules say of each source; damaged ones are never touched. With `dryRun` only says what it would do. */
   async prune(rules: KeepRules, { dryRun = false } = {}): Promise<PrunePlan> {
-    const plan = planPrune((await this.list()).records, rules);
-    // Newest first: an increment goes before what it builds on, so that a crash leaves no orphan.
-    for (const { savesetId } of dryRun ? [] : plan.remove.toReversed()) await this.#remove(savesetId);
+    const { records, damaged } = await this.list();
+    const plan = planPrune(records, rules, new Set(damaged.map(({ savesetId }) => savesetId)));
+    if (dryRun) return plan;
+    // Newest first: an increment goes before what it builds on, so that a crash leaves no orphan. All are out of sight at
+    // once: removing their data takes its time, in which a running backup must not end that builds on one of them.
+    for (const { savesetId } of plan.remove.toReversed()) {
+      await this.#takeAway(savesetId, () => hideSavesetFolder(this.path, savesetId));
+    }
+    await emptyTrash(this.path);
     return plan;
   }
 
@@ -237,10 +244,14 @@ export class DirectoryRepository {
     return isAbandoned(savesetFolder(this.path, savesetId), this.clock.nowMs()).catch(() => false);
   }
 
-  /** Another process may have removed it in the same moment. */
   async #remove(savesetId: string): Promise<void> {
+    await this.#takeAway(savesetId, () => removeSavesetFolder(this.path, savesetId));
+  }
+
+  /** Another process may have removed it in the same moment. */
+  async #takeAway(savesetId: string, work: () => Promise<unknown>): Promise<void> {
     try {
-      await removeSavesetFolder(this.path, savesetId);
+      await work();
     } catch (error) {
       if (systemCode(error) !== 'ENOENT') throw toMediumError(error, savesetFolder(this.path, savesetId));
     }

@@ -32,8 +32,14 @@ const PERIODS: readonly { readonly rule: keyof KeepRules; readonly periodOf: (re
 /**
  * What the rules keep of each source, and everything that a kept one builds on. No rule at all keeps everything.
  * `records` in any order; both lists come oldest first.
+ * @param unreadable ids of savesets whose record can't be read now. When a kept one builds on such a one, nobody can say
+ *   what that builds on: all that is older stays.
  */
-export function planPrune(records: readonly SavesetRecord[], rules: KeepRules): PrunePlan {
+export function planPrune(
+  records: readonly SavesetRecord[],
+  rules: KeepRules,
+  unreadable: ReadonlySet<string> = new Set(),
+): PrunePlan {
   const ordered = [...records].sort(byAge);
   const groups = new Map<string, SavesetRecord[]>();
   for (const record of ordered) groups.set(sourceKey(record), [...(groups.get(sourceKey(record)) ?? []), record]);
@@ -44,13 +50,19 @@ export function planPrune(records: readonly SavesetRecord[], rules: KeepRules): 
     let record: SavesetRecord | undefined = start;
     while (record !== undefined && !kept.has(record)) {
       kept.add(record);
-      record = byId.get(record.parentSavesetId ?? '');
+      const { parentSavesetId: parentId = '' } = record;
+      if (unreadable.has(parentId)) for (const older of olderThan(record, groups)) kept.add(older);
+      record = byId.get(parentId);
     }
   }
   return {
     keep: ordered.filter((record) => kept.has(record)),
     remove: ordered.filter((record) => !kept.has(record)),
   };
+}
+
+function olderThan(record: SavesetRecord, groups: ReadonlyMap<string, readonly SavesetRecord[]>): SavesetRecord[] {
+  return (groups.get(sourceKey(record)) ?? []).filter((other) => byAge(other, record) < 0);
 }
 
 /** Oldest first; the id decides between savesets of the same instant. */

@@ -95,10 +95,15 @@ export async function createRepository(
 
 /** Takes a saveset's folder out of sight in one step, then removes it. */
 export async function removeSavesetFolder(repositoryPath: string, savesetId: string): Promise<void> {
+  await rm(await hideSavesetFolder(repositoryPath, savesetId), { recursive: true, force: true });
+}
+
+/** The first half of a removal: what is left of it is trash. */
+export async function hideSavesetFolder(repositoryPath: string, savesetId: string): Promise<string> {
   const trash = join(repositoryPath, `${TRASH_PREFIX}${randomBytes(6).toString('hex')}`);
   await rename(savesetFolder(repositoryPath, savesetId), trash);
   await syncFolder(join(repositoryPath, SAVESETS_FOLDER));
-  await rm(trash, { recursive: true, force: true });
+  return trash;
 }
 
 /** Finishes removals that a crash interrupted. */

@@ -1,4 +1,4 @@
-import { readFile, readlink, stat, utimes } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type Clock } from '../../common/clock.js';
@@ -9,7 +9,7 @@ import { writeDurably } from './durable-file.js';
  * answers whether it lives; from another machine (a shared repository) only the file's age can tell, so it is
  * touched while the backup runs.
  */
-const LEASE_FILE = '.lease';
+export const LEASE_FILE = '.lease';
 const TOUCH_EVERY_MS = 30_000;
 /** A lease of another machine that was not touched for so long is dead. */
 const SILENT_MS = 15 * 60_000;
@@ -35,11 +35,18 @@ export async function holdLease(folder: string, clock: Clock): Promise<() => voi
   };
 }
 
-/** True when nobody can be writing this unfinished saveset any more. */
+/**
+ * True when nobody can be writing this unfinished saveset any more. Finished items without a lease are no remnant of a
+ * run, which has its lease to the end: they are a saveset whose record went missing, and are never taken for abandoned.
+ */
 export async function isAbandoned(folder: string, nowMs: number): Promise<boolean> {
   const path = join(folder, LEASE_FILE);
   const lease = await readLease(path);
-  if (lease === undefined) return nowMs - (await stat(folder)).mtimeMs > UNCLAIMED_MS;
+  if (lease === undefined) {
+    const names = await readdir(folder);
+    const hasLostRecord = !names.includes(LEASE_FILE) && names.some((name) => !name.endsWith('.partial'));
+    return !hasLostRecord && nowMs - (await stat(folder)).mtimeMs > UNCLAIMED_MS;
+  }
   if (lease.machine === (await machineId())) return !(await isAlive(lease));
   return nowMs - (await stat(path)).mtimeMs > SILENT_MS;
 }

@@ -1,4 +1,4 @@
-import { access, rm } from 'node:fs/promises';
+import { access, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Writable } from 'node:stream';
 import {
@@ -12,7 +12,7 @@ import { type Clock } from '../../common/clock.js';
 import { syncFolder, writeDurably } from './durable-file.js';
 import { openItemFile, type OpenItemHandle } from './item-file.js';
 import { RECORD_FILE } from './repository-layout.js';
-import { holdLease } from './saveset-lease.js';
+import { holdLease, LEASE_FILE } from './saveset-lease.js';
 import { toMediumError } from './to-medium-error.js';
 
 const ITEM_NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/i;
@@ -59,11 +59,13 @@ export class SavesetWriter {
     try {
       await writeDurably(join(this.folder, RECORD_FILE), `${JSON.stringify(record, undefined, 2)}\n`);
       this.releaseLease();
-      await rm(join(this.folder, '.lease'), { force: true });
+      await rm(join(this.folder, LEASE_FILE), { force: true });
       await syncFolder(dirname(this.folder));
     } catch (error) {
       throw toMediumError(error, this.folder);
     }
+    // Who removes the parent from now on sees this one; who did so in between did not.
+    await this.#mustHaveParent(record);
   }
 
   /** Somebody may have removed it while this one was made. */
@@ -87,6 +89,10 @@ export class SavesetWriter {
     await Promise.all([...this.#open].map(destroyed));
     // The record first, should it be there already: a folder that is half gone must not be listed.
     await rm(join(this.folder, RECORD_FILE), { force: true });
+    // The lease last: items without record and lease are taken for a saveset that lost its record.
+    const names = await readdir(this.folder).catch(() => []);
+    for (const name of names)
+      if (name !== LEASE_FILE) await rm(join(this.folder, name), { recursive: true, force: true });
     await rm(this.folder, { recursive: true, force: true });
   }
 
