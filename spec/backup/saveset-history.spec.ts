@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readHistory, rootOf } from '../../src/backup/saveset-history.js';
+import { chainOf, readHistory, rootOf } from '../../src/backup/saveset-history.js';
 import { type SavesetRecord } from '../../src/contract/index.js';
 import { chainRecord, SUBJECT } from './support/chain-records.js';
 
@@ -37,6 +37,14 @@ describe('saveset-history', () => {
     const history = readHistory([chainRecord('c', { level: 'copy' }), chainRecord('x', { form: 'xva' })], SUBJECT);
     expect(history).to.deep.include({ hasChain: false, members: [] });
     expect([...history.ids]).to.deep.equal(['c', 'x']);
+  });
+
+  it('names no more savesets than a record can hold, and among them what may still have a base', () => {
+    const full = chainRecord('f');
+    const nightly = Array.from({ length: 5000 }, (_, night) => chainRecord(`d${night}`, { ancestors: ['f'] }));
+    const ids = [...readHistory([full, ...nightly], SUBJECT).ids];
+    expect(chainOf(chainRecord('n', { ancestors: ['f'], supersedes: ids }))?.supersedes).to.deep.equal(ids);
+    expect(ids).to.include.members(['f', 'd4999', 'd4500']);
   });
 
   it('does not build on a chain with a member missing, nor on one that does not hang together', () => {

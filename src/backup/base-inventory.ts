@@ -34,8 +34,9 @@ interface Gathering {
 /** Every base in the pool that carries our mark, of whichever host. What has inherited it from a base is none. Pure. */
 export function findBases(machines: Records<'VM'>, disks: Records<'VDI'>): readonly BaseSet[] {
   const sets = new Map<string, Gathering>();
-  const setOf = ({ run, host, aliveUntilMs }: RunMark): Gathering => {
-    const key = `${host}\n${run}`;
+  const setOf = (mark: RunMark): Gathering => {
+    const { host, aliveUntilMs } = mark;
+    const key = keyOf(mark);
     const found = sets.get(key) ?? { host, isSettled: false, aliveUntilMs: 0, snapshot: undefined, disks: [] };
     found.aliveUntilMs = Math.max(found.aliveUntilMs, aliveUntilMs);
     sets.set(key, found);
@@ -52,7 +53,17 @@ export function findBases(machines: Records<'VM'>, disks: Records<'VDI'>): reado
     set.disks.push({ ref, record, keep: mark.keep ?? 'snapshot' });
     set.isSettled ||= record.other_config[SETTLED_KEY] === mark.run;
   }
+  // While a run reads its snapshot it renews the mark of that, not those of the disks.
+  for (const { other_config: config } of machines.values()) {
+    const mark = readRunMark(config);
+    const set = mark === undefined ? undefined : sets.get(keyOf(mark));
+    if (mark !== undefined && set !== undefined) set.aliveUntilMs = Math.max(set.aliveUntilMs, mark.aliveUntilMs);
+  }
   return [...sets].map(([key, set]) => ({ ...set, savesetId: key.slice(set.host.length + 1) }));
+}
+
+function keyOf({ host, run }: RunMark): string {
+  return `${host}\n${run}`;
 }
 
 /** True for what the mark was put on itself. */

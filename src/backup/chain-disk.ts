@@ -42,9 +42,10 @@ export function matchSnapshot(
 ): readonly SnapshotDisk[] {
   const matched = plan.disks.map((level) => {
     const found = disks.find(({ medium }) => medium.record.snapshot_of === level.disk.ref);
-    return found?.medium.record.virtual_size === level.disk.sizeBytes
-      ? { level, ref: found.medium.ref, record: found.medium.record }
-      : undefined;
+    // In another place, it would come back in that of another disk: the machine's metadata are the snapshot's.
+    const isSame =
+      found?.medium.record.virtual_size === level.disk.sizeBytes && found.record.userdevice === level.disk.position;
+    return isSame ? { level, ref: found.medium.ref, record: found.medium.record } : undefined;
   });
   const known = matched.filter((disk) => disk !== undefined);
   if (known.length === matched.length && disks.length === known.length) return known;

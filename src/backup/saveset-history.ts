@@ -25,9 +25,16 @@ export interface SavesetHistory {
   readonly hasChain: boolean;
   /** Members that a next saveset may build on: those of whole chains, no copies, oldest first. */
   readonly members: readonly ChainMember[];
-  /** Ids of all savesets in it, whatever their form. */
+  /** Ids of the savesets in it that may have left a base in the pool, whatever their form; see `MOST_IDS`. */
   readonly ids: ReadonlySet<string>;
 }
+
+/**
+ * So many of the newest savesets may have left a base; of older ones only the fulls of chains, as differentials keep theirs.
+ * There is an end to it: a record that names all of a history of years can no longer be read (`machineDetailsSchema`).
+ */
+const MOST_IDS = 1000;
+const MOST_FULLS = 1000;
 
 /** Reads what a host hands over. Records of other sources, pools and providers are left out. */
 export function readHistory(records: readonly SavesetRecord[], subject: BackupSubject): SavesetHistory {
@@ -45,10 +52,12 @@ export function readHistory(records: readonly SavesetRecord[], subject: BackupSu
     const chain = chainOf(record);
     if (chain !== undefined) byId.set(record.savesetId, { record, chain });
   }
+  const isChainFull = ({ savesetId, level }: SavesetRecord): boolean => level === 'full' && byId.has(savesetId);
+  const older = own.slice(0, -MOST_IDS).filter(isChainFull).slice(-MOST_FULLS);
   return {
     hasChain: [...byId.values()].some(({ record }) => record.level !== 'copy'),
     members: [...byId.values()].filter(({ record, chain }) => record.level !== 'copy' && isWhole(record, chain, byId)),
-    ids: new Set(own.map(({ savesetId }) => savesetId)),
+    ids: new Set([...older, ...own.slice(-MOST_IDS)].map(({ savesetId }) => savesetId)),
   };
 }
 

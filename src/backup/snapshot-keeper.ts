@@ -24,6 +24,8 @@ interface Made {
   ref?: RefOf<'VM'>;
   disks?: readonly RefOf<'VDI'>[];
   readonly alive: AbortController;
+  /** Ends when the lease is no longer renewed. */
+  renewing?: Promise<void>;
   /** It stays: others see to it from now on. */
   isHandedOver: boolean;
 }
@@ -63,7 +65,7 @@ export class SnapshotKeeper {
       alive.abort();
     });
     await this.own.mark('VM', snapshot, run, 'snapshot', signal);
-    void this.own.keepAlive('VM', snapshot, run, 'snapshot', alive.signal);
+    made.renewing = this.own.keepAlive('VM', snapshot, run, 'snapshot', alive.signal);
     await this.#makeOrdinary(snapshot, signal);
     if (excluded.length > 0) await this.#dropExcluded(snapshot, new Set<string>(excluded), signal);
     made.disks = await this.#disksOf(snapshot, signal);
@@ -75,6 +77,7 @@ export class SnapshotKeeper {
     const made = this.#made.get(snapshot);
     // Its lease must not be renewed under the old name.
     made?.alive.abort();
+    await made?.renewing;
     const { uuid: object } = await this.pool.record('VM', snapshot, { signal });
     await this.own.mark('VM', snapshot, run, 'base', signal, { object });
     if (made !== undefined) made.isHandedOver = true;

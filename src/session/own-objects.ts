@@ -51,10 +51,18 @@ export class OwnObjects {
 
   /** Says that the saveset of a base was stored. A base that is gone is fine; repeating it does nothing. */
   async markSettled(ref: RefOf<'VDI'>, savesetId: string): Promise<void> {
+    const note = (): Promise<unknown> => this.pool.call('VDI.add_to_other_config', [ref, SETTLED_KEY, savesetId]);
     try {
-      await this.pool.call('VDI.add_to_other_config', [ref, SETTLED_KEY, savesetId]);
+      await note().catch(async (error: unknown) => {
+        if (!isXapiError(error, 'MAP_DUPLICATE_KEY')) throw error;
+        const { other_config: config } = await this.pool.record('VDI', ref);
+        if (config[SETTLED_KEY] === savesetId) return;
+        // Inherited: the disk came from a base of ours that somebody made a machine of.
+        await this.pool.call('VDI.remove_from_other_config', [ref, SETTLED_KEY], { isIdempotent: true });
+        await note();
+      });
     } catch (error) {
-      if (!isGone(error) && !isXapiError(error, 'MAP_DUPLICATE_KEY')) throw error;
+      if (!isGone(error)) throw error;
     }
   }
 
