@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type Clock } from '../common/clock.js';
 import { type DiskContent } from './content/disk-content.js';
 import { type Datamodel } from './datamodel/datamodel.js';
@@ -84,6 +85,8 @@ export class SimulatedPool {
   #collectedAtMs = 0;
 
   constructor(options: SimulatedPoolOptions) {
+    // Every connection and everything that waits listens for the end.
+    setMaxListeners(0, this.closing.signal);
     this.datamodel = options.datamodel;
     this.clock = options.clock;
     this.loginDelayMs = options.loginDelayMs;

@@ -16,8 +16,10 @@ interface CapturedExchange {
   readonly closed_by_server: boolean;
 }
 
-/** How long a connection that stays open without a complete answer is watched. */
-const SILENCE_MS = 150;
+/** How long an answer that has all the bytes of the captured one, or should have none, is watched for more. */
+const SILENCE_MS = 50;
+/** An answer that falls short of the captured one is waited for so long. */
+const ANSWER_MS = 3000;
 /** A server that has to close does so within this. */
 const CLOSE_MS = 3000;
 
@@ -122,9 +124,14 @@ interface Reply {
   readonly isClosed: boolean;
 }
 
+/**
+ * What comes, until the server closes or has said as much as the real one did: a slow machine gets its time, and only
+ * the silence after that, which is all there is to an endless answer, is timed.
+ */
 function answerTo(socket: Socket, request: Buffer, captured: CapturedExchange): Promise<Reply> {
   return new Promise((resolve) => {
     const pieces: Buffer[] = [];
+    let timer: NodeJS.Timeout | undefined;
     const finish = (isClosed: boolean): void => {
       clearTimeout(timer);
       socket.off('data', take).off('close', onClose).off('end', onClose);
@@ -133,14 +140,29 @@ function answerTo(socket: Socket, request: Buffer, captured: CapturedExchange): 
     const onClose = (): void => {
       finish(true);
     };
+    const watch = (): void => {
+      clearTimeout(timer);
+      const bytes = Buffer.concat(pieces);
+      if (!captured.closed_by_server && isComplete(bytes)) {
+        setImmediate(finish, socket.destroyed);
+        return;
+      }
+      timer = setTimeout(finish, waitMs(bytes, captured), false);
+    };
     const take = (chunk: Buffer): void => {
       pieces.push(chunk);
-      if (!captured.closed_by_server && isComplete(Buffer.concat(pieces))) setImmediate(finish, socket.destroyed);
+      watch();
     };
-    const timer = setTimeout(finish, captured.closed_by_server ? CLOSE_MS : SILENCE_MS, false);
     socket.on('data', take).on('close', onClose).on('end', onClose);
     socket.write(request);
+    watch();
   });
+}
+
+function waitMs(bytes: Buffer, captured: CapturedExchange): number {
+  if (captured.closed_by_server) return CLOSE_MS;
+  const isHeadMissing = captured.answer !== '' && !bytes.includes('\r\n\r\n');
+  return isHeadMissing ? ANSWER_MS : SILENCE_MS;
 }
 
 function isComplete(bytes: Buffer): boolean {

@@ -16,7 +16,9 @@ export interface NbdInfo {
 /** A bare NBD client for specs: sends what it is told and shows what comes. */
 export class NbdPeer {
   #socket: Socket;
-  #received = Buffer.alloc(0);
+  #received: Buffer[] = [];
+  #receivedBytes = 0;
+  #hasExport = false;
   #isEnded = false;
   #wake: () => void = () => undefined;
 
@@ -57,11 +59,13 @@ export class NbdPeer {
 
   /** So many bytes; fewer when the server ends before. */
   async take(length: number): Promise<Buffer> {
-    while (this.#received.length < length && !this.#isEnded) {
+    while (this.#receivedBytes < length && !this.#isEnded) {
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
-    const bytes = this.#received.subarray(0, length);
-    this.#received = this.#received.subarray(bytes.length);
+    const all = Buffer.concat(this.#received);
+    const bytes = all.subarray(0, length);
+    this.#received = [all.subarray(bytes.length)];
+    this.#receivedBytes -= bytes.length;
     return bytes;
   }
 
@@ -87,11 +91,14 @@ export class NbdPeer {
     head.writeUInt32BE(1, 8);
     head.writeUInt32BE(Buffer.byteLength(name), 12);
     this.send(Buffer.concat([head, Buffer.from(name)]));
-    return this.take(EXPORT_ANSWER_BYTES);
+    const answer = await this.take(EXPORT_ANSWER_BYTES);
+    this.#hasExport = answer.length === EXPORT_ANSWER_BYTES;
+    return answer;
   }
 
-  async startTls({ cert, subject }: Pick<NbdInfo, 'cert' | 'subject'>): Promise<void> {
-    await this.option(5);
+  /** The server's answer to STARTTLS, in hex; the connection is secured by then. */
+  async startTls({ cert, subject }: Pick<NbdInfo, 'cert' | 'subject'>): Promise<string> {
+    const answer = await this.option(5);
     this.#socket.removeAllListeners();
     const secured = connectTls({ socket: this.#socket, ca: cert, servername: subject });
     this.#socket = secured;
@@ -100,6 +107,16 @@ export class NbdPeer {
       secured.once('secureConnect', resolve);
       secured.once('error', reject);
     });
+    return answer;
+  }
+
+  /** A disk is served over it. */
+  get hasExport(): boolean {
+    return this.#hasExport;
+  }
+
+  get isSecure(): boolean {
+    return this.#socket instanceof TLSSocket;
   }
 
   get tlsVersion(): string {
@@ -131,7 +148,8 @@ export class NbdPeer {
 
   #listen(): void {
     this.#socket.on('data', (chunk: Buffer) => {
-      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#received.push(chunk);
+      this.#receivedBytes += chunk.length;
       this.#wake();
     });
     for (const event of ['end', 'close', 'error']) {
