@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { tap } from 'rxjs';
-import { type BackupError, type BackupSource } from '../../src/contract/index.js';
+import { type BackupError, type BackupSource, type SavesetRecord } from '../../src/contract/index.js';
+import { machineDetailsSchema } from '../../src/format/machine-details.js';
 import { createPlugin } from '../../src/plugin/create-plugin.js';
 import { PENDING_BASE_LEASE_MS } from '../../src/session/run-marks.js';
 import { ChainWorld, filled, mib } from './support/chain-world.js';
@@ -91,6 +92,38 @@ describe('journey: increments amid people and other programs', function () {
     await other.close();
     expect(removed).to.deep.equal([]);
     expect(world.bases()).to.have.length(3);
+  });
+
+  it('give no disk the data of another one when somebody has edited a record', async () => {
+    await world.addDisk('twin', world.sizeOf('0'), '3');
+    world.write('3', 0, filled(5000, 9));
+    await world.store();
+    await world.store();
+    const edit = (change: (record: SavesetRecord) => void): SavesetRecord[] =>
+      world.history.map((record) => {
+        const edited = structuredClone(record);
+        change(edited);
+        return edited;
+      });
+    const swap = <Key extends 'id' | 'item' | 'position'>(key: Key): SavesetRecord[] =>
+      edit(({ disks }) => {
+        const [one, other] = [disks[0]!, disks.find(({ position }) => position === '3')!];
+        [one[key], other[key]] = [other[key], one[key]];
+      });
+    const twice = edit(({ details }) => {
+      const [one, other] = machineDetailsSchema
+        .parse(details)
+        .chain!.disks.filter(({ position }) => /[03]/.test(position));
+      const swapped = JSON.stringify(details).replaceAll(one!.vhdId, 'x').replaceAll(other!.vhdId, one!.vhdId);
+      Object.assign(details, JSON.parse(swapped.replaceAll('"x"', `"${other!.vhdId}"`)));
+    });
+    for (const records of [swap('item'), swap('id'), swap('position'), twice]) {
+      world.history.splice(0, 2, ...records);
+      for (const record of records) {
+        const error = (await world.restored(record).catch((reason: unknown) => reason)) as BackupError;
+        expect(error).to.have.property('code', 'CHAIN_BROKEN');
+      }
+    }
   });
 
   it('of two hosts leave each other alone', async () => {

@@ -1,5 +1,5 @@
 import { type SavesetRecord } from '../contract/index.js';
-import { type MachineChain, machineDetailsSchema } from '../format/machine-details.js';
+import { type MachineChain, machineChainOf } from '../format/machine-details.js';
 import { PROVIDER_ID } from '../session/source-identity.js';
 
 /** How a machine is stored: as one archive, or as one VHD a disk. */
@@ -64,8 +64,7 @@ export function readHistory(records: readonly SavesetRecord[], subject: BackupSu
 /** How a saveset's disks hang together; undefined for one archive and for a record of another kind. */
 export function chainOf({ details, source }: SavesetRecord): MachineChain | undefined {
   if (source.kind !== 'vm' && source.kind !== 'template') return undefined;
-  const parsed = machineDetailsSchema.safeParse(details);
-  return parsed.success ? parsed.data.chain : undefined;
+  return machineChainOf(details);
 }
 
 /** The full that a member's chain begins with; the member itself when it is one. */

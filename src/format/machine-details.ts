@@ -136,3 +136,9 @@ export type MachineDetailsInterface = MachineDetails['interfaces'][number];
 export type MachineChain = z.infer<typeof chainSchema>;
 export type MachineChainDisk = z.infer<typeof chainDiskSchema>;
 export type ExcludedDisk = z.infer<typeof excludedDiskSchema>;
+
+/** How the savesets of a chain hang together, from the `details` of a record; undefined for an archive and for others' details. */
+export function machineChainOf(details: unknown): MachineChain | undefined {
+  const parsed = machineDetailsSchema.safeParse(details);
+  return parsed.success ? parsed.data.chain : undefined;
+}

@@ -1,6 +1,7 @@
 import { BackupError } from '../contract/backup-error.js';
 import { type OpenedItem, type RestoreMedia } from '../contract/media.js';
 import { type SavesetDisk, type SavesetItem, type SavesetRecord } from '../contract/saveset-record.js';
+import { machineChainOf } from '../format/machine-details.js';
 
 /** One stored item of a disk's chain. */
 export interface ChainLayer {
@@ -9,6 +10,8 @@ export interface ChainLayer {
   readonly item: SavesetItem;
   /** Size of the disk when it was saved. */
   readonly diskSizeBytes: number;
+  /** Unique id of the VHD that was stored, where the record's details say it. */
+  readonly vhdId?: string;
 }
 
 /**
@@ -28,10 +31,22 @@ export function chainLayers(media: RestoreMedia, disk: SavesetDisk): readonly Ch
     if (entry === undefined || item === undefined) {
       throw chainBroken(record.savesetId, `it has no data of disk ${disk.position} ("${disk.name}")`);
     }
-    layers.push({ savesetId: record.savesetId, item, diskSizeBytes: entry.sizeBytes });
+    layers.push({ savesetId: record.savesetId, item, diskSizeBytes: entry.sizeBytes, ...storedAs(record, entry) });
     if (entry.level === 'full' || entry.level === 'copy') return layers;
     record = parentOf(record, media.ancestors ?? [], seen);
   }
+}
+
+/**
+ * What the details say of the disk's item. They say it a second time, so that a record which gives a disk the data of
+ * another one is found out.
+ */
+function storedAs({ savesetId, details }: SavesetRecord, { id, position, item }: SavesetDisk): { vhdId?: string } {
+  const chain = machineChainOf(details);
+  if (chain === undefined) return {};
+  const stored = chain.disks.find((disk) => disk.item === item);
+  if (stored?.uuid === id && stored.position === position) return { vhdId: stored.vhdId };
+  throw chainBroken(savesetId, `its record contradicts itself on whose data ${item} is`, { item });
 }
 
 /** Opens the item of a layer: the record's own, or that of an ancestor. */

@@ -66,7 +66,12 @@ function assertLinked(readers: readonly LayerReader[]): LayerReader {
   const [newest] = readers;
   if (newest === undefined) throw new BackupError('INTERNAL', 'A chain without layers.');
   readers.forEach(({ head, layer }, index) => {
-    const { savesetId, item } = layer;
+    const { savesetId, item, vhdId = head.footer.uuid } = layer;
+    if (vhdId !== head.footer.uuid) {
+      throw chainBroken(savesetId, `item ${item.name} is another VHD than the one that was stored`, {
+        item: item.name,
+      });
+    }
     const parent = readers[index + 1];
     const wanted = head.header.parent?.uuid;
     const found = parent?.head.footer.uuid;
