@@ -105,7 +105,7 @@ describe('journey: increments amid people and other programs', function () {
         change(edited);
         return edited;
       });
-    const swap = <Key extends 'id' | 'item' | 'position'>(key: Key): SavesetRecord[] =>
+    const swap = (key: 'id' | 'item' | 'position'): SavesetRecord[] =>
       edit(({ disks }) => {
         const [one, other] = [disks[0]!, disks.find(({ position }) => position === '3')!];
         [one[key], other[key]] = [other[key], one[key]];
