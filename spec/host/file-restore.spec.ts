@@ -60,6 +60,20 @@ describe('restoreToFiles', () => {
     expect(readFileSync(out('b.img'), 'utf8')).to.equal('second');
   });
 
+  it('says of an increment that its files alone are of no use', async () => {
+    const { record, ...media } = await mediaOf(TWO);
+    const increment: RestoreMedia = { ...media, record: { ...record, level: 'incremental', parentSavesetId: 'zero' } };
+    const events: RestoreEvent[] = [];
+    const report = await restoreToFiles({
+      media: increment,
+      path: out('set'),
+      signal,
+      onEvent: (event) => events.push(event),
+    });
+    expect(report.warnings.map(({ code }) => code)).to.deep.equal(['INCREMENT_ONLY']);
+    expect(events.filter(({ type }) => type === 'warning')).to.have.length(1);
+  });
+
   it('refuses a file that exists and leaves it as it is', async () => {
     const media = await mediaOf(TWO);
     writeFileSync(out('b.img'), 'mine');

@@ -83,6 +83,8 @@ export async function restoreToFiles({
   };
   try {
     enter('check');
+    const warnings = warningsOf(media.record);
+    for (const warning of warnings) onEvent({ type: 'warning', ...warning, atMs: clock.nowMs() });
     const { files, newFolder, neededBytes } = await planFiles(media.record, path);
     if (newFolder !== undefined) {
       await onTarget(newFolder, () => mkdir(newFolder));
@@ -103,7 +105,7 @@ export async function restoreToFiles({
       isRunning: false,
       transferredBytes: neededBytes,
       elapsedMs: clock.nowMs() - startedAtMs,
-      warnings: [],
+      warnings,
     };
     onEvent({ type: 'completed', report, atMs: clock.nowMs() });
     return report;
@@ -112,6 +114,13 @@ export async function restoreToFiles({
     signal.throwIfAborted();
     throw error;
   }
+}
+
+/** Files of an increment look like a copy of the machine, and are none. */
+function warningsOf({ savesetId, parentSavesetId: parent }: SavesetRecord): RestoreReport['warnings'] {
+  if (parent === undefined) return [];
+  const message = `${savesetId} builds on ${parent}: its files hold only what changed since, and are of no use without those.`;
+  return [{ code: 'INCREMENT_ONLY', message }];
 }
 
 interface PartialOrder extends Required<Omit<FileRestoreJob, 'path'>> {
