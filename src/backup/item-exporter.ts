@@ -121,6 +121,8 @@ export class ItemExporter {
     verdict?: () => Promise<unknown>,
     toSourceError?: (cause: unknown) => Error,
   ): Promise<SavesetItem> {
+    // An error while the medium opens its item has no reader yet: the pump finds it as the stream's state.
+    source.on('error', () => undefined);
     const medium = await sink.openItem({ name, kind, mediaType, ...expected }, signal);
     const forget = cleanup.add(`item ${name}`, () => medium.destroy());
     meter.start({ item: name, title, ...expected });
