@@ -103,8 +103,8 @@ describe('documentation', () => {
     const refused = refusalOf(() => parseRestoreRequest(request, savesetRecord()));
     const known = /options (.+)\.$/.exec(refused.hint ?? '')?.[1]?.split(', ') ?? [];
     expect(known.length).to.be.greaterThan(8);
-    // Of the pool's metadata and of hosts.
-    const all = new Set([...known, 'confirm']);
+    // Of the pool's metadata and of hosts; of one disk.
+    const all = new Set([...known, 'confirm', 'check']);
     const section = read('docs', 'options.md').split('## Restore options')[1] ?? '';
     const cells = [...section.matchAll(/^\| (`[^|]+`) \|/gm)].map(([, cell = '']) => cell);
     const documented = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name));

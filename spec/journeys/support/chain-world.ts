@@ -112,7 +112,13 @@ export class ChainWorld {
   }
 
   positions(): string[] {
-    return Object.keys(this.xen.disksOf(this.machine));
+    const { store } = this.xen.running.pool;
+    const vm = store.refByUuid('VM', this.machine);
+    return store
+      .all('VBD')
+      .filter(([, { VM, type }]) => VM === vm && type === 'Disk')
+      .map(([, { userdevice }]) => userdevice as string)
+      .sort((one, other) => Number(one) - Number(other));
   }
 
   write(position: string, offsetBytes: number, data: Buffer): void {
@@ -157,7 +163,7 @@ export class ChainWorld {
   }
 
   /** Saves the machine, without settling. */
-  async save(wish: Wish = {}): Promise<SavedPoint> {
+  async save(wish: Wish = {}, onEvent: (event: BackupEvent) => void = () => undefined): Promise<SavedPoint> {
     this.#count += 1;
     const sink = new RecordingSink();
     const events: BackupEvent[] = [];
@@ -170,7 +176,12 @@ export class ChainWorld {
       ...wish,
       options: { format: 'disks', ...wish.options },
     };
-    const operation = this.xen.source.backup(request, sink).pipe(tap((event) => events.push(event)));
+    const operation = this.xen.source.backup(request, sink).pipe(
+      tap((event) => {
+        events.push(event);
+        onEvent(event);
+      }),
+    );
     const last = await lastValueFrom(operation);
     if (last.type !== 'completed') return expect.fail('the backup ended without a report');
     const { record } = last.report;
@@ -182,8 +193,8 @@ export class ChainWorld {
   }
 
   /** Saves the machine, and the host says that it is stored. */
-  async store(wish: Wish = {}): Promise<SavedPoint> {
-    const point = await this.save(wish);
+  async store(wish: Wish = {}, onEvent?: (event: BackupEvent) => void): Promise<SavedPoint> {
+    const point = await this.save(wish, onEvent);
     this.history.push(point.record);
     await this.xen.source.settle(point.record, 'stored');
     return point;

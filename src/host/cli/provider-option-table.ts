@@ -41,6 +41,7 @@ export const RESTORE_OPTIONS: readonly ProviderOption[] = [
   { name: 'ha', values: 'keep|drop', meaning: 'its HA priority' },
   { name: 'autostart', values: 'keep|drop', meaning: 'its automatic start' },
   { name: 'stop', values: 'clean|hard', meaning: 'with --overwrite: stop it when it runs (default: refuse)' },
+  { name: 'check', values: 'content|size', meaning: 'with --disk: read the new disk again and compare, or not' },
   { name: 'http', values: 'https', meaning: 'this task goes over https whatever the client says' },
   { name: 'confirm', values: '<UUID>', meaning: 'pool and host: what is replaced; without it nothing is' },
 ];
