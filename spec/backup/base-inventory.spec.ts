@@ -1,6 +1,13 @@
 import { expect } from 'chai';
 import { findBases, type Records } from '../../src/backup/base-inventory.js';
-import { runMark, RUN_MARK_KEY, type RunIdentity, type RunMark } from '../../src/session/run-marks.js';
+import {
+  LEASE_MS,
+  PENDING_BASE_LEASE_MS,
+  runMark,
+  RUN_MARK_KEY,
+  type RunIdentity,
+  type RunMark,
+} from '../../src/session/run-marks.js';
 
 const RUN: RunIdentity = { runId: 's1', hostId: 'me', startedAtMs: 0 };
 const HOUR_MS = 60 * 60_000;
@@ -28,6 +35,17 @@ describe('findBases', () => {
     expect(rest).to.deep.equal([]);
     expect(set).to.deep.include({ savesetId: 's1', host: 'me', snapshot: undefined, isSettled: false });
     expect(set!.aliveUntilMs).to.be.within(30 * HOUR_MS, 31 * HOUR_MS);
+  });
+
+  it('takes a run for dead soon when it ended before all was on the medium, and lets the host have its time afterwards', () => {
+    const reading = findBases(asRecords<'VM'>({ 'ref-s': marked('s', 'snapshot', 0) }), disks);
+    expect(reading[0]!.aliveUntilMs).to.equal(LEASE_MS);
+    const handedOver = {
+      ...marked('s', 'snapshot', 0),
+      other_config: { [RUN_MARK_KEY]: runMark(RUN, 'base', 0, { object: 's' }) },
+    };
+    const waiting = findBases(asRecords<'VM'>({ 'ref-s': handedOver }), disks);
+    expect(waiting[0]!.aliveUntilMs).to.equal(PENDING_BASE_LEASE_MS);
   });
 
   it('counts no base that is a copy of one', () => {

@@ -57,11 +57,13 @@ export interface BaseMark {
 
 /** The mark as text for `other_config`. */
 export function runMark(run: RunIdentity, role: RunMark['role'], nowMs: number, base?: BaseMark): string {
+  // The disks are marked before they are read; the snapshot that holds them, when all of it is on the medium.
+  const isWaiting = role === 'base' && base?.keep === undefined;
   const mark: RunMark = {
     run: run.runId,
     host: run.hostId,
     sinceMs: run.startedAtMs,
-    aliveUntilMs: nowMs + (role === 'base' ? PENDING_BASE_LEASE_MS : LEASE_MS),
+    aliveUntilMs: nowMs + (isWaiting ? PENDING_BASE_LEASE_MS : LEASE_MS),
     role,
     ...(run.machine === undefined ? {} : { machine: run.machine }),
     ...base,
