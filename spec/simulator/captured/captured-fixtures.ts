@@ -21,6 +21,8 @@ export function capturedSteps(name: string): readonly CapturedStep[] {
 /** One entry of a captured flow: a call, a transfer, or the final record of the task before it. */
 export interface CapturedStep {
   readonly note: string;
+  /** Which host of a pool of two was asked. */
+  readonly at?: 'coordinator' | 'member';
   readonly rpc?: string;
   readonly params?: readonly unknown[];
   readonly headers?: readonly (readonly [name: string, value: string])[] | null;
@@ -35,6 +37,8 @@ export interface CapturedStep {
   /** 10 or 11. */
   readonly version?: number;
   readonly error?: string;
+  /** Whether the answer had an end, as far as that was written down. */
+  readonly body_end?: string;
   readonly answer_bytes?: number;
   readonly answer_head?: string | null;
   readonly task?: Json;

@@ -38,6 +38,8 @@ const DEFINITION = {
 export interface CapturedWorld {
   readonly pool: RunningPool;
   readonly client: RpcClient;
+  /** Where the hosts of a pool of two are to be found. */
+  readonly urls?: Readonly<Record<'coordinator' | 'member', string>>;
 }
 
 /** A simulated pool with the objects of the captured one, under the same references, and the two bound together. */

@@ -97,7 +97,7 @@ function isItems(value: unknown): value is Items {
 
 /** A reference as a key says nothing by itself. */
 function labelOf(key: string): string {
-  return /^(OpaqueRef|DummyRef):/.test(key) ? '*' : key;
+  return /^(OpaqueRef|DummyRef):/.test(key) ? 'ref' : key;
 }
 
 function shown(value: unknown): string {

@@ -11,9 +11,9 @@ export function isPlugged(pool: SimulatedPool, sr: string, host: string): boolea
   });
 }
 
-/** The host that sees all of `srs`: the one asked when it does, else another. Undefined when none does. */
+/** The host that is up and sees all of `srs`: the one asked when it does, else another. Undefined when none does. */
 export function hostSeeing(pool: SimulatedPool, srs: readonly string[], preferred: string): string | undefined {
-  const seesAll = (host: string): boolean => srs.every((sr) => isPlugged(pool, sr, host));
+  const seesAll = (host: string): boolean => !pool.downHosts.has(host) && srs.every((sr) => isPlugged(pool, sr, host));
   if (seesAll(preferred)) return preferred;
   return pool.store
     .all('host')
