@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { chainOf, readHistory, rootOf } from '../../src/backup/saveset-history.js';
+import { chainOf, newestOf, readHistory, rootOf } from '../../src/backup/saveset-history.js';
 import { type SavesetRecord } from '../../src/contract/index.js';
 import { chainRecord, SUBJECT } from './support/chain-records.js';
 
@@ -37,6 +37,15 @@ describe('saveset-history', () => {
     const history = readHistory([chainRecord('c', { level: 'copy' }), chainRecord('x', { form: 'xva' })], SUBJECT);
     expect(history).to.deep.include({ hasChain: false, members: [] });
     expect([...history.ids]).to.deep.equal(['c', 'x']);
+  });
+
+  it('goes on where it was after a clock was wrong for one backup', () => {
+    const ahead = { ...chainRecord('i1', { ancestors: ['f'] }), createdAt: '2030-01-01T00:00:00.000Z' };
+    const right = chainRecord('i2', { ancestors: ['f', 'i1'], supersedes: ['i1'] });
+    for (const full of [chainRecord('f'), { ...chainRecord('f'), createdAt: '2031-01-01T00:00:00.000Z' }]) {
+      const history = readHistory([full, ahead, right], SUBJECT);
+      expect(newestOf(history)?.record.savesetId).to.equal('i2');
+    }
   });
 
   it('names no more savesets than a record can hold, and among them what may still have a base', () => {

@@ -2,7 +2,7 @@ import { BackupError, type BackupLevel } from '../contract/index.js';
 import { FULL_BECAUSE, type LevelReason } from '../format/level-reason.js';
 import { type MachineChainDisk } from '../format/machine-details.js';
 import { type VdiRecord } from '../xapi/xapi-records.js';
-import { type ChainMember, rootOf, type SavesetHistory, type StoredForm } from './saveset-history.js';
+import { type ChainMember, newestOf, rootOf, type SavesetHistory, type StoredForm } from './saveset-history.js';
 
 export type WantedLevel = BackupLevel | 'auto';
 export type FullFallback = 'allow' | 'warn' | 'fail';
@@ -85,7 +85,7 @@ export function chooseGround({ level, form, maxChain }: LevelWish, history: Save
   }
   if (chosen === 'xva') return { form: 'xva', wanted: 'full', parent: undefined, reason: 'POLICY' };
   const wanted = level === 'auto' ? 'incremental' : level;
-  const newest = history.members.at(-1);
+  const newest = newestOf(history);
   const parent = newest === undefined || wanted === 'incremental' ? newest : rootOf(newest, history);
   if (parent === undefined) {
     // A chain's beginning is nobody's fault, unless something else was asked for.

@@ -73,6 +73,15 @@ export function rootOf(member: ChainMember, { members }: SavesetHistory): ChainM
   return members.find(({ record }) => record.savesetId === rootId);
 }
 
+/**
+ * The member that the next one builds on: of those that no other has taken the place of, the latest. A clock that was
+ * wrong once would else have every later backup build on a saveset whose base is gone.
+ */
+export function newestOf({ members }: SavesetHistory): ChainMember | undefined {
+  const isReplaced = new Set(members.flatMap(({ chain }) => [...chain.ancestors, ...chain.supersedes]));
+  return members.findLast(({ record }) => !isReplaced.has(record.savesetId)) ?? members.at(-1);
+}
+
 /** True when every saveset that it builds on is there, and hangs together as it says. */
 function isWhole(record: SavesetRecord, chain: MachineChain, byId: ReadonlyMap<string, ChainMember>): boolean {
   const { ancestors } = chain;
