@@ -91,7 +91,7 @@ describe('the package', () => {
       expect(paths).to.include(needed);
     }
     const allowed =
-      /^(LICENSE|README\.md|package\.json|plugin\.manifest\.json|dist\/src\/.+|docs\/[a-z-]+\.md|fixtures\/(datamodel|pools)\/.+\.json)$/;
+      /^(LICENSE|README\.md|package\.json|plugin\.manifest\.json|dist\/src\/.+|docs\/[a-z-]+(?:\.schema\.json|\.md)|fixtures\/(datamodel|pools)\/.+\.json)$/;
     expect(paths.filter((path) => !allowed.test(path))).to.deep.equal([]);
   });
 });
