@@ -50,7 +50,7 @@ module.exports = {
       name: 'source-never-imports-spec',
       severity: 'error',
       from: { path: '^src/' },
-      to: { path: '^(spec|bench|fixtures)/' },
+      to: { path: '^(spec|bench|torture|fixtures)/' },
     },
   ],
   options: {

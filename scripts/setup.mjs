@@ -69,7 +69,7 @@ function sourceFiles(folder) {
 
 function build() {
   const hash = createHash('sha256');
-  const inputs = ['src', 'spec', 'bench'].map((name) => join(root, name)).filter((path) => existsSync(path));
+  const inputs = ['src', 'spec', 'bench', 'torture'].map((name) => join(root, name)).filter((path) => existsSync(path));
   for (const path of [...inputs.flatMap(sourceFiles).sort(), join(root, 'tsconfig.json'), lockFile]) {
     const { mtimeMs, size } = statSync(path);
     hash.update(`${path}\0${mtimeMs}\0${size}\n`);

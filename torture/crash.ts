@@ -1,0 +1,282 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { packageRoot } from '../src/common/package-root.js';
+import { systemClock } from '../src/common/clock.js';
+import { SeededRandom } from '../spec/journeys/support/seeded-random.js';
+import { Arena, type Digests } from './arena.js';
+import { differences } from './fault-matrix.js';
+import { withoutBases } from './operations.js';
+import { type PartResult } from './report.js';
+
+const MAIN = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
+const LATEST_KILL_MS = 25;
+/** Every lease is over by then. */
+const LATER_MS = 48 * 60 * 60_000;
+const LONGEST_MS = 60_000;
+
+interface Story {
+  readonly name: string;
+  /** The command that is killed; `savesetId` is that of the newest saveset. */
+  readonly command: (savesetId: string) => readonly string[];
+  /** Savesets that are there before. */
+  readonly before: readonly (readonly [level: 'full' | 'incremental', format: 'xva' | 'disks'])[];
+  readonly isOverwrite?: boolean;
+}
+
+const STORIES: readonly Story[] = [
+  { name: 'backup, xva', command: () => ['backup', 'vm/web', '--format', 'xva'], before: [] },
+  { name: 'backup, disks', command: () => ['backup', 'vm/web', '--format', 'disks'], before: [] },
+  { name: 'backup, incremental', command: () => ['backup', 'vm/web'], before: [['full', 'disks']] },
+  { name: 'restore new', command: (id) => ['restore', id, '--as', 'copy'], before: [['full', 'xva']] },
+  {
+    name: 'restore new, chain',
+    command: (id) => ['restore', id, '--as', 'copy'],
+    before: [
+      ['full', 'disks'],
+      ['incremental', 'disks'],
+    ],
+  },
+  {
+    name: 'overwrite',
+    command: (id) => ['restore', id, '--overwrite', '-o', 'stop=hard'],
+    before: [['full', 'xva']],
+    isOverwrite: true,
+  },
+  {
+    name: 'overwrite, chain',
+    command: (id) => ['restore', id, '--overwrite', '-o', 'stop=hard'],
+    before: [
+      ['full', 'disks'],
+      ['incremental', 'disks'],
+    ],
+    isOverwrite: true,
+  },
+];
+
+/** Kills a command line at random moments, and looks at what reconcile and the next run make of it. */
+export async function tortureByCrash(seed: number, kills: number, workers: number): Promise<PartResult> {
+  const random = new SeededRandom(seed);
+  const counts: Record<string, number> = {
+    kills: 0,
+    'too late': 0,
+    'wholly old': 0,
+    'wholly new': 0,
+    leftovers: 0,
+    'foreign objects touched': 0,
+    'machines lost': 0,
+  };
+  const problems: string[] = [];
+  const lengths = new Map<Story, number>();
+  const first = seed % STORIES.length;
+  const stories = [...STORIES.slice(first), ...STORIES.slice(0, first)].slice(0, kills);
+  for (const story of stories) lengths.set(story, await lengthOf(story));
+  const todo = Array.from({ length: kills }, (_, number) => {
+    const story = stories[number % stories.length]!;
+    return { story, step: 1 + random.below(lengths.get(story)!), delayMs: random.below(LATEST_KILL_MS) };
+  });
+  const work = async (): Promise<void> => {
+    for (let next = todo.shift(); next !== undefined; next = todo.shift()) {
+      const what = `${next.story.name}, killed ${next.delayMs} ms after step ${next.step}`;
+      try {
+        problems.push(...(await crash(next.story, next.step, next.delayMs, counts)).map((one) => `${what}: ${one}`));
+      } catch (error) {
+        problems.push(`${what}: ${String(error)}`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: workers }, work));
+  return { counts, problems };
+}
+
+interface Scene {
+  readonly arena: Arena;
+  readonly savesetId: string;
+  readonly saved: Digests;
+  readonly now: Digests;
+}
+
+async function prepare(arena: Arena, story: Story): Promise<Scene> {
+  const uuid = arena.uuidOf('web');
+  let savesetId = '';
+  for (const [level, format] of story.before) {
+    arena.scribble(uuid, level.length);
+    ({ savesetId } = await arena.backup('vm/web', level, { format }));
+  }
+  const saved = arena.disksOf(uuid);
+  arena.scribble(uuid, 99);
+  return { arena, savesetId, saved, now: arena.disksOf(uuid) };
+}
+
+/** How many calls, transfers and reads the pool sees when nobody is killed. */
+async function lengthOf(story: Story): Promise<number> {
+  const arena = await Arena.open();
+  try {
+    const { savesetId } = await prepare(arena, story);
+    const steps = { seen: 0 };
+    watch(arena, () => (steps.seen += 1));
+    await run(arena, story.command(savesetId), () => undefined);
+    return steps.seen;
+  } finally {
+    await arena.close();
+  }
+}
+
+async function crash(
+  story: Story,
+  step: number,
+  delayMs: number,
+  counts: Record<string, number>,
+): Promise<readonly string[]> {
+  const arena = await Arena.open();
+  const add = (what: string): void => {
+    counts[what] = (counts[what] ?? 0) + 1;
+  };
+  try {
+    const scene = await prepare(arena, story);
+    const before = arena.state();
+    let seen = 0;
+    let kill = (): void => undefined;
+    watch(arena, () => {
+      seen += 1;
+      if (seen === step)
+        void systemClock.sleep(delayMs).then(() => {
+          kill();
+        });
+    });
+    const wasKilled = await run(arena, story.command(scene.savesetId), (killer) => (kill = killer));
+    add(wasKilled ? 'kills' : 'too late');
+    await quiet(arena);
+    const problems: string[] = [];
+    const kept = await arena.reconcileLater(LATER_MS);
+    const uuid = arena.uuidOf('web');
+    const disks = JSON.stringify(uuid === '' ? {} : arena.disksOf(uuid));
+    const isOld = disks === JSON.stringify(scene.now);
+    const isNew = disks === JSON.stringify(scene.saved);
+    const mayBeNew = story.isOverwrite === true;
+    if (isOld) add('wholly old');
+    else if (isNew && mayBeNew) add('wholly new');
+    else {
+      add('machines lost');
+      problems.push('the machine is neither old nor new');
+    }
+    const after = arena.state();
+    const changes = differences(withoutBases(before), withoutBases(after), false);
+    const foreign = changes.filter((one) => /bystander|golden|kept by hand/.test(one));
+    if (foreign.length > 0) {
+      add('foreign objects touched');
+      problems.push(`touched: ${foreign.join('; ')}`);
+    }
+    // The way back makes the drives of the old disks anew; that the same disks are in the same places was looked at.
+    const isExpected = (one: string): boolean => {
+      // A restore that was done when it was killed has made its machine; an overwrite has stopped or changed its own.
+      if (isNew && mayBeNew) return true;
+      if (mayBeNew)
+        return /power_state|domid|resident_on|_operations|metrics|guest|start_time|last_boot|memory_target|resident_VMs|currently_attached/.test(
+          one,
+        );
+      return !wasKilled && story.name.startsWith('restore new');
+    };
+    const text = JSON.stringify(withoutBases(after));
+    const left = [
+      ...changes.filter((one) => !isExpected(one)),
+      ...(text.includes('xen-backup:') ? ['a mark of ours'] : []),
+    ];
+    if (left.length > 0 && !isFinishedRestore(story, arena)) {
+      add('leftovers');
+      problems.push(`left: ${left.join('; ')}; kept: ${kept.join('; ')}`);
+    }
+    problems.push(...(await next(scene, counts)));
+    return problems;
+  } finally {
+    await arena.close();
+  }
+}
+
+/** The command had done its work and only its report was lost: the new machine is whole and unmarked. */
+function isFinishedRestore(story: Story, arena: Arena): boolean {
+  const made = arena.uuidOf('copy');
+  return (
+    story.name.startsWith('restore new') &&
+    made !== '' &&
+    !JSON.stringify(withoutBases(arena.state())).includes('xen-backup:')
+  );
+}
+
+/** The next backup works, leaves bases of stored savesets only, and nothing half stays in the repository. */
+async function next({ arena }: Scene, counts: Record<string, number>): Promise<readonly string[]> {
+  const record = await arena.backup('vm/web', 'auto', { format: 'disks' });
+  const problems: string[] = [];
+  for await (const { item, status } of arena.repository.verify(record)) {
+    if (status !== 'ok') problems.push(`the next backup: ${item} is ${status}`);
+  }
+  const marks = Object.values(arena.state().VDI ?? {})
+    .filter(({ is_a_snapshot: isSnapshot }) => isSnapshot === true)
+    .flatMap(({ other_config: config }) => (config as Readonly<Record<string, string>>)['xen-backup:run'] ?? []);
+  const stored = (await arena.repository.list()).records.map(({ savesetId }) => savesetId);
+  const stray = marks
+    .map((mark) => (JSON.parse(mark) as { readonly run: string }).run)
+    .filter((id) => !stored.includes(id));
+  if (stray.length > 0) {
+    counts.leftovers = (counts.leftovers ?? 0) + 1;
+    problems.push(`bases of ${stray.join(', ')} are left`);
+  }
+  return [...problems, ...(await arena.strays()).map((one) => `in the repository: ${one}`)];
+}
+
+/** Calls `onStep` for each call, transfer and NBD read that the pool sees. */
+function watch(arena: Arena, onStep: () => void): void {
+  const { faults } = arena.running.pool;
+  const [forCall, forTransfer, forNbd] = [
+    faults.forCall.bind(faults),
+    faults.forTransfer.bind(faults),
+    faults.forNbd.bind(faults),
+  ];
+  faults.forCall = (...call) => {
+    onStep();
+    return forCall(...call);
+  };
+  faults.forTransfer = (...transfer) => {
+    onStep();
+    return forTransfer(...transfer);
+  };
+  faults.forNbd = (...read) => {
+    onStep();
+    return forNbd(...read);
+  };
+}
+
+/** The pool has noticed that the client is gone: nothing runs any more. */
+async function quiet(arena: Arena): Promise<void> {
+  const isBusy = (): boolean => arena.running.pool.store.all('task').some(([, { status }]) => status === 'pending');
+  for (const endMs = Date.now() + 2000; isBusy() && Date.now() < endMs;) await systemClock.sleep(10);
+}
+
+/** True when it was killed before it ended. */
+async function run(arena: Arena, args: readonly string[], onStarted: (kill: () => void) => void): Promise<boolean> {
+  const folder = dirname(arena.repository.path);
+  const { running } = arena;
+  const settings = {
+    url: running.url,
+    username: running.username,
+    password: 'env:TORTURE',
+    trust: { fingerprints: running.hosts.map(({ fingerprint256 }) => fingerprint256) },
+  };
+  const config = join(folder, 'config.json');
+  await writeFile(config, JSON.stringify({ repository: arena.repository.path, clients: { torture: { settings } } }));
+  const env = { ...process.env, TORTURE: running.password };
+  const child = spawn(process.execPath, [MAIN, ...args, '--config', config, '--json'], {
+    cwd: folder,
+    env,
+    stdio: 'ignore',
+  });
+  const kill = (): void => {
+    child.kill('SIGKILL');
+  };
+  onStarted(kill);
+  const tooLong = setTimeout(kill, LONGEST_MS);
+  await once(child, 'exit');
+  clearTimeout(tooLong);
+  return child.signalCode === 'SIGKILL';
+}
