@@ -114,6 +114,16 @@ describe('journey: a chain from the command line', () => {
     expect(gone.text).to.include('removed 2, kept 1');
   });
 
+  it('begins anew, as a chain and not as an archive, when a member is lost', async () => {
+    await xenBackup('backup', 'vm/web', '--format', 'disks');
+    await xenBackup('backup', 'vm/web');
+    const [first] = await listed();
+    rmSync(join(folder, 'repo', 'savesets', first?.savesetId ?? ''), { recursive: true });
+    const anew = await xenBackup('backup', 'vm/web');
+    expect(anew.code, anew.text).to.equal(3);
+    expect(anew.text).to.include('FULL_FALLBACK').and.include('BASE_MISSING').and.include('disk-0.vhd');
+  });
+
   it('is not what is asked for when the form can have none', async () => {
     const refused = await xenBackup('backup', 'vm/web', '--level', 'incremental', '--format', 'xva');
     expect(refused.code, refused.text).to.equal(2);

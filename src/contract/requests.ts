@@ -11,8 +11,8 @@ export interface BackupRequest {
   /** Default `full`. A level that the provider does not offer is refused. */
   readonly level?: BackupLevel | 'auto';
   /**
-   * Stored savesets of this source with all that they build on, oldest first: what a level beyond full may build on.
-   * Without one that fits, a full is made.
+   * Stored savesets of this source, oldest first: what a level beyond full may build on. The source looks for itself
+   * whether all that one builds on is there; without one that fits, a full is made.
    */
   readonly history?: readonly SavesetRecord[];
   readonly options?: Options;

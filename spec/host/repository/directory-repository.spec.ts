@@ -478,7 +478,7 @@ describe('DirectoryRepository', () => {
       );
     });
 
-    it('are the history of a source, without those that are broken or of another one', async () => {
+    it('are the history of a source, broken ones too, and none of another source', async () => {
       const repository = await openRepository();
       const { source } = await store(repository, 'full', { createdAt: '2026-01-01T00:00:00.000Z' });
       await store(repository, 'inc-1', { ...next('full'), createdAt: '2026-01-02T00:00:00.000Z' });
@@ -486,7 +486,7 @@ describe('DirectoryRepository', () => {
       writeFileSync(saveset('lost', 'saveset.json'), JSON.stringify({ ...recordOf('lost', {}), ...next('nowhere') }));
       await store(repository, 'theirs', { source: { ...source, id: 'other' } });
       const history = await repository.historyOf(source);
-      expect(history.map(({ savesetId }) => savesetId)).to.deep.equal(['full', 'inc-1']);
+      expect(history.map(({ savesetId }) => savesetId)).to.deep.equal(['full', 'inc-1', 'lost']);
     });
 
     it('get no member whose parent went away while it was made', async () => {

@@ -45,11 +45,9 @@ export function ancestorsOf(record: SavesetRecord, byId: ReadonlyMap<string, Sav
   });
 }
 
-/** The savesets of a source that can be built upon: those whose chain is whole, oldest first. */
+/** The savesets of a source, oldest first. What is broken among them is no ground to build on, but tells that there was a chain. */
 export function historyOf(records: readonly SavesetRecord[], { kind, id }: ResolvedSource): readonly SavesetRecord[] {
-  const own = records.filter(({ source }) => source.kind === kind && source.id === id);
-  const byId = new Map(own.map((record) => [record.savesetId, record]));
-  return own.filter((record) => followChain(record, byId).problem === undefined).sort(byAge);
+  return records.filter(({ source }) => source.kind === kind && source.id === id).sort(byAge);
 }
 
 function problemOf(
