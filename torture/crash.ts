@@ -173,7 +173,7 @@ async function crash(
       // A restore that was done when it was killed has made its machine; an overwrite has stopped or changed its own.
       if (isNew && mayBeNew) return true;
       if (mayBeNew)
-        return /power_state|domid|resident_on|_operations|metrics|guest|start_time|last_boot|memory_target|resident_VMs|currently_attached/.test(
+        return /power_state|domid|resident_on|_operations|metrics|guest|start_time|last_boot|memory_target|resident_VMs|currently_attached|VBDs:|^VBD /.test(
           one,
         );
       return !wasKilled && story.name.startsWith('restore new');
