@@ -54,7 +54,7 @@ export class Subscription {
   }
 }
 
-/** What changed since, as it is now: messages, then additions, modifications and deletions. */
+/** What changed since, as it is now: messages, then additions, modifications and deletions, each by class. */
 export function changesSince(pool: SimulatedPool, wanted: Subscription, seen: SeenUpTo): readonly PoolEvent[] {
   const messages: PoolEvent[] = [];
   const added: PoolEvent[] = [];
@@ -74,6 +74,8 @@ export function changesSince(pool: SimulatedPool, wanted: Subscription, seen: Se
       return since > 0 && deletedAt > since && createdAt <= since && wanted.wants(cls, ref);
     })
     .map(({ cls, ref, deletedAt }) => ({ generation: deletedAt, cls, ref, operation: 'del' as const }));
+  const order = new Map([...pool.datamodel.classes.keys()].map((cls, place) => [cls, place]));
+  deleted.sort((first, second) => (order.get(first.cls) ?? 0) - (order.get(second.cls) ?? 0));
   return [...messages, ...added, ...modified, ...deleted];
 }
 
