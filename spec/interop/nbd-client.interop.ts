@@ -131,7 +131,10 @@ describe('interop: our NBD client reads from nbdkit', () => {
     const [port, otherPort] = [await freePort(), await freePort()];
     const server = await startPattern(port);
     await startPattern(otherPort);
-    const whole = reader([endpoint(port), endpoint(otherPort)], { window: { bytes: 8 * MIB, requests: 32 } });
+    const whole = reader([endpoint(port), endpoint(otherPort)], {
+      window: { bytes: 8 * MIB, requests: 32 },
+      maxConnections: 1,
+    });
     let next = 0;
     for await (const { offsetBytes, data } of whole) {
       expect(offsetBytes).to.equal(next);
@@ -148,7 +151,7 @@ describe('interop: our NBD client reads from nbdkit', () => {
   it('goes on when the same server is back after a moment', async () => {
     const port = await freePort();
     const server = await startPattern(port);
-    const whole = reader([endpoint(port)], { window: { bytes: 8 * MIB, requests: 32 } });
+    const whole = reader([endpoint(port)], { window: { bytes: 8 * MIB, requests: 32 }, maxConnections: 1 });
     let next = 0;
     for await (const { offsetBytes, data } of whole) {
       next += data.length;
