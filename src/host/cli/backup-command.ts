@@ -250,7 +250,8 @@ function sayOutcome(
 
 function sayEstimate(output: CliOutput, { source, level, expectedBytes, expectedIs, disks }: BackupEstimate): void {
   const about = expectedIs === 'exact' ? '' : 'about ';
-  const size = expectedIs === 'unknown' ? 'how many bytes is known once it runs' : `${about}${formatBytes(expectedBytes)}`;
+  const size =
+    expectedIs === 'unknown' ? 'how many bytes is known once it runs' : `${about}${formatBytes(expectedBytes)}`;
   output.line(`${withoutControls(source.displayName)} (${source.path}): ${level}, ${size}`);
   if (disks.length === 0) return;
   const isCostKnown = disks.some(({ expectedBytes: cost }) => cost !== undefined);

@@ -31,8 +31,7 @@ export function keepAllowedOperations(pool: SimulatedPool): () => void {
 
 function refreshChanged(pool: SimulatedPool, since: number): void {
   const { store } = pool;
-  const changed = (cls: string): readonly string[] =>
-    store.changedSince(cls, since).map(({ ref }) => ref);
+  const changed = (cls: string): readonly string[] => store.changedSince(cls, since).map(({ ref }) => ref);
   const vbds = new Set(changed('VBD'));
   const vdis = new Set(changed('VDI'));
   const vms = new Set(changed('VM'));

@@ -28,8 +28,12 @@ export const sessionMethods: MethodTable = {
   'event.from': (context, args) => eventFrom(context, args.strings(0), args.text(1), args.number(2)),
   'event.inject': ({ pool }, args) => injectEvent(pool, args.text(0), args.text(1)),
   'event.get_current_id': ({ pool }) => pool.store.generation,
-  'event.register': (context, args) => { registerForEvents(context, args.strings(0)); },
-  'event.unregister': (context, args) => { unregisterForEvents(context, args.strings(0)); },
+  'event.register': (context, args) => {
+    registerForEvents(context, args.strings(0));
+  },
+  'event.unregister': (context, args) => {
+    unregisterForEvents(context, args.strings(0));
+  },
   'event.next': eventNext,
 };
 
