@@ -23,14 +23,18 @@ describe('journey: data that breaks off while the medium still opens its item', 
 
   afterEach(() => world.close());
 
-  for (const path of ['/export_metadata', '/export_raw_vdi']) {
+  for (const [path, format] of [
+    ['/export', 'xva'],
+    ['/export_metadata', 'disks'],
+    ['/export_raw_vdi', 'disks'],
+  ] as const) {
     it(`fails the backup and not the process: ${path}`, async () => {
       const before = world.xen.state();
       if (path === '/export_raw_vdi') {
         world.xen.running.addFault({ match: { nbd: 'connection' }, action: { refuse: true } });
       }
       world.xen.running.addFault({ match: { path }, action: { truncateAtByte: 0, task: 'success' } });
-      const request = { source: 'vm/web', savesetId: 'cut', options: { format: 'disks' } };
+      const request = { source: 'vm/web', savesetId: 'cut', options: { format } };
       const error = await errorOf(world.xen.source.backup(request, new SlowSink()));
       expect(['DATA_DAMAGED', 'TRANSFER_INTERRUPTED'], error.message).to.include(error.code);
       expect(Object.keys(world.xen.state().VDI!)).to.deep.equal(Object.keys(before.VDI!));

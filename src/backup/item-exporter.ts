@@ -13,7 +13,7 @@ import { ConnectionSettings } from '../session/connection-settings.js';
 import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
 import { CheckedStream, type FlowCheck } from '../transfer/checked-stream.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
-import { pump } from '../transfer/pump.js';
+import { pump, type PumpOptions } from '../transfer/pump.js';
 import { isXapiError, type XapiError } from '../xapi/xapi-error.js';
 
 /** When the data ends too early, the pool's task knows why: a moment later. */
@@ -33,12 +33,23 @@ export interface ItemOrder extends ItemLabel {
   readonly query: Readonly<Record<string, string>>;
   /** UUID of the member that is asked; absent: the coordinator. */
   readonly member?: string;
-  readonly check: FlowCheck;
+  /** Looks at the data before `rewrite` changes it. */
+  readonly check?: FlowCheck;
+  /** Looks at what goes to the medium; a check that never waits costs less as this. */
+  readonly tap?: Tap;
   readonly forceHttps: boolean;
   /** How much is expected to come; absent: nobody knows. */
   readonly expected?: ExpectedBytes;
   /** Changes the data after the check and before the medium. */
   readonly rewrite?: (data: Readable) => Readable;
+  /** Called when the data is complete and the verdicts are awaited. */
+  readonly onVerify?: () => void;
+}
+
+/** A check that never waits. */
+interface Tap {
+  push(chunk: Buffer): void;
+  end(): void;
 }
 
 export interface ExpectedBytes {
@@ -79,24 +90,33 @@ export class ItemExporter {
     const { cleanup, signal } = tools;
     const task = await this.pool.createTask('xen-backup export', order.title, signal);
     cleanup.add(`task of ${order.name}`, () => task.release());
+    let source: Readable | undefined;
     try {
-      const { path, query, forceHttps, member } = order;
-      const answer = await this.pool.download({
-        path,
-        query,
-        task,
-        signal,
-        forceHttps,
-        ...(member === undefined ? {} : { member }),
+      const { path, query, forceHttps, member, check, tap, rewrite, onVerify, expected = UNKNOWN } = order;
+      const asked = member === undefined ? {} : { member };
+      const answer = await this.pool.download({ path, query, task, signal, forceHttps, ...asked });
+      source = answer instanceof Readable ? answer : new Readable().wrap(answer);
+      const received = source;
+      cleanup.add(`data of ${order.name}`, () => received.destroy());
+      const checked = check === undefined ? received : checkedBy(received, check);
+      return await this.#store({ ...order, expected }, rewrite?.(checked) ?? checked, tools, {
+        taps:
+          tap === undefined
+            ? []
+            : [
+                (chunk) => {
+                  tap.push(chunk);
+                },
+              ],
+        beforeEnd: async () => {
+          onVerify?.();
+          tap?.end();
+          await task.verdict;
+        },
       });
-      const source = answer instanceof Readable ? answer : new Readable().wrap(answer);
-      cleanup.add(`data of ${order.name}`, () => source.destroy());
-      const checked = checkedBy(source, order.check);
-      const { rewrite = (data: Readable): Readable => data, expected = UNKNOWN } = order;
-      return await this.#store({ ...order, expected }, rewrite(checked), tools, () => task.verdict);
     } catch (error) {
       if (signal.aborted || !isAboutData(error)) throw error;
-      throw (await this.#reasonOf(task)) ?? error;
+      throw (await this.#reasonOf(task, source?.readableEnded ?? false)) ?? error;
     }
   }
 
@@ -109,17 +129,17 @@ export class ItemExporter {
   /** Data of our own making as an item; what it fails with is what this rejects with. */
   async store(item: OwnItem, source: Readable, tools: ExportTools): Promise<SavesetItem> {
     tools.cleanup.add(`data of ${item.name}`, () => source.destroy());
-    return await this.#store(item, source, tools, undefined, (cause) =>
-      cause instanceof Error ? cause : new BackupError('TRANSFER_INTERRUPTED', `${item.name} broke off.`, { cause }),
-    );
+    return await this.#store(item, source, tools, {
+      toSourceError: (cause) =>
+        cause instanceof Error ? cause : new BackupError('TRANSFER_INTERRUPTED', `${item.name} broke off.`, { cause }),
+    });
   }
 
   async #store(
     { name, kind, mediaType, title, expected }: OwnItem,
     source: Readable,
     { sink, meter, cleanup, signal }: ExportTools,
-    verdict?: () => Promise<unknown>,
-    toSourceError?: (cause: unknown) => Error,
+    options: Pick<PumpOptions, 'taps' | 'beforeEnd' | 'toSourceError'> = {},
   ): Promise<SavesetItem> {
     // An error while the medium opens its item has no reader yet: the pump finds it as the stream's state.
     source.on('error', () => undefined);
@@ -127,6 +147,7 @@ export class ItemExporter {
     const forget = cleanup.add(`item ${name}`, () => medium.destroy());
     meter.start({ item: name, title, ...expected });
     const result = await pump({
+      ...options,
       source,
       sink: medium,
       signal,
@@ -136,23 +157,22 @@ export class ItemExporter {
       onBytes: (bytes) => {
         meter.add(name, bytes);
       },
-      beforeEnd: async () => {
-        await verdict?.();
-      },
-      ...(toSourceError === undefined ? {} : { toSourceError }),
     });
     forget();
     meter.complete(name, result);
     return { name, kind, mediaType, ...result };
   }
 
-  /** The pool's own reason for data that broke off or made no sense; undefined when it gives none in time. */
-  async #reasonOf(task: HandlerTask): Promise<XapiError | undefined> {
+  /**
+   * The pool's own reason for data that broke off or made no sense; undefined when it gives none in time. That "the
+   * client went away" is a reason only when the data ended before we did anything.
+   */
+  async #reasonOf(task: HandlerTask, hasEnded: boolean): Promise<XapiError | undefined> {
     const waiting = new AbortController();
     try {
       const verdict = task.verdict.then(
         () => undefined,
-        (reason: unknown) => (isXapiError(reason) && reason.code !== 'CLIENT_ERROR' ? reason : undefined),
+        (reason: unknown) => (isXapiError(reason) && (hasEnded || reason.code !== 'CLIENT_ERROR') ? reason : undefined),
       );
       const late = this.clock.sleep(REASON_WAIT_MS, waiting.signal).catch(() => undefined);
       return await Promise.race([verdict, late.then(() => undefined)]);

@@ -6,11 +6,11 @@ import { type RunIdentity } from '../session/run-marks.js';
 import { type RefOf } from '../xapi/xapi-records.js';
 import { type BackupOptions } from './backup-options.js';
 import { DisksExporter } from './disks-exporter.js';
-import { type ExportTools } from './item-exporter.js';
+import { type ExportTools, ItemExporter } from './item-exporter.js';
 import { type DiskLevel } from './level-plan.js';
 import { type PlannedLevels } from './level-planner.js';
 import { ARCHIVE_ITEM, type MachineBackupPlan } from './machine-backup-plan.js';
-import { MachineExporter } from './machine-export.js';
+import { machineArchiveOrder } from './machine-archive-order.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
 
 export interface ContentOrder {
@@ -43,7 +43,7 @@ export interface SavedContent {
 @injectable()
 export class MachineContentExporter {
   constructor(
-    @inject(MachineExporter) private readonly archives: MachineExporter,
+    @inject(ItemExporter) private readonly items: ItemExporter,
     @inject(DisksExporter) private readonly disks: DisksExporter,
     @inject(SnapshotKeeper) private readonly snapshots: SnapshotKeeper,
     @inject(ConnectionSettings) private readonly settings: ConnectionSettings,
@@ -55,26 +55,14 @@ export class MachineContentExporter {
 
   async #archive(
     { ref, plan, options: { forceHttps }, levels, machineName, onVerify }: ContentOrder,
-    { sink, meter, cleanup, signal }: ExportTools,
+    tools: ExportTools,
   ): Promise<SavedContent> {
     const { level } = levels.plan;
+    const { expectedBytes, withMemory } = plan;
     const disks = plan.disks.map((disk) => ({ ...disk, level }));
-    const item = await this.archives.export(
-      {
-        machine: ref,
-        title: machineName,
-        item: ARCHIVE_ITEM,
-        expectedBytes: plan.expectedBytes,
-        disks,
-        forceHttps,
-        withMemory: plan.withMemory,
-        onVerify,
-      },
-      sink,
-      meter,
-      cleanup,
-      signal,
-    );
+    const label = { name: ARCHIVE_ITEM, title: machineName, machine: ref };
+    const order = machineArchiveOrder({ ...label, expectedBytes, disks, forceHttps, withMemory, onVerify });
+    const item = await this.items.export(order, tools);
     return { plan, level, items: [item], disks, transport: this.#transport(forceHttps) };
   }
 

@@ -16,7 +16,6 @@ import { LevelPlanner } from '../backup/level-planner.js';
 import { MachineBackupHandler } from '../backup/machine-backup-handler.js';
 import { MachineBackupRunner } from '../backup/machine-backup-runner.js';
 import { MachineContentExporter } from '../backup/machine-content-exporter.js';
-import { MachineExporter } from '../backup/machine-export.js';
 import { MachinePreparer } from '../backup/machine-preparer.js';
 import { ShutdownKeeper } from '../backup/shutdown-keeper.js';
 import { PoolMetadataBackupHandler } from '../backup/pool-metadata-backup-handler.js';
@@ -109,7 +108,6 @@ export function sourceModule(host: HostServices, { settings, identity, newClient
     bind(DiskDataReader).toSelf().inSingletonScope();
     bind(DisksExporter).toSelf().inSingletonScope();
     bind(MachineContentExporter).toSelf().inSingletonScope();
-    bind(MachineExporter).toSelf().inSingletonScope();
     bind(MachineBackupRunner).toSelf().inSingletonScope();
     bind(ItemExporter).toSelf().inSingletonScope();
     bind(ItemBackupRunner).toSelf().inSingletonScope();
