@@ -11,7 +11,7 @@ import {
 } from '../contract/index.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
-import { CheckedStream, type FlowCheck } from '../transfer/checked-stream.js';
+import { checkedData, type FlowCheck } from '../transfer/checked-stream.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
 import { pump, type PumpOptions } from '../transfer/pump.js';
 import { isXapiError, type XapiError } from '../xapi/xapi-error.js';
@@ -94,11 +94,10 @@ export class ItemExporter {
     try {
       const { path, query, forceHttps, member, check, tap, rewrite, onVerify, expected = UNKNOWN } = order;
       const asked = member === undefined ? {} : { member };
-      const answer = await this.pool.download({ path, query, task, signal, forceHttps, ...asked });
-      source = answer instanceof Readable ? answer : new Readable().wrap(answer);
-      const received = source;
-      cleanup.add(`data of ${order.name}`, () => received.destroy());
-      const checked = check === undefined ? received : checkedBy(received, check);
+      const data = await this.pool.download({ path, query, task, signal, forceHttps, ...asked });
+      source = data;
+      cleanup.add(`data of ${order.name}`, () => data.destroy());
+      const checked = check === undefined ? data : checkedData(data, check);
       return await this.#store({ ...order, expected }, rewrite?.(checked) ?? checked, tools, {
         taps:
           tap === undefined
@@ -180,17 +179,6 @@ export class ItemExporter {
       waiting.abort();
     }
   }
-}
-
-/** The data as it passes the check; what ends the one ends the other. */
-function checkedBy(source: Readable, check: FlowCheck): Readable {
-  const stream = new CheckedStream({ check });
-  source.on('error', (error) => stream.destroy(error));
-  source.on('close', () => {
-    if (!source.readableEnded) stream.destroy(source.errored ?? undefined);
-  });
-  stream.once('close', () => source.destroy());
-  return source.pipe(stream);
 }
 
 function isAboutData(error: unknown): boolean {

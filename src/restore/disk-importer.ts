@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
-import { Readable, Writable } from 'node:stream';
+import { Writable } from 'node:stream';
 import { inject, injectable } from 'inversify';
 import { type CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
-import { BackupError, isBackupError, type OpenedItem, type RestoreMedia } from '../contract/index.js';
+import { BackupError, type OpenedItem, type RestoreMedia } from '../contract/index.js';
 import { MAX_VHD_DISK_BYTES } from '../format/vhd-structures.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { OwnObjects } from '../session/own-objects.js';
 import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
 import { RUN_MARK_KEY, runMark, type RunIdentity, temporaryName } from '../session/run-marks.js';
-import { CheckedStream } from '../transfer/checked-stream.js';
+import { checkedData } from '../transfer/checked-stream.js';
 import { DiskDigest } from '../transfer/disk-digest.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
 import { pump } from '../transfer/pump.js';
@@ -120,17 +120,10 @@ export class DiskImporter {
         digest.end();
       },
     };
-    const body = through(opened.stream, new CheckedStream({ check }));
+    const body = checkedData(opened.stream, check);
     cleanup.add('data on its way', () => body.destroy());
     const query = { vdi: ref, format };
-    try {
-      await this.pool.upload({ path: '/import_raw_vdi', query, body, bytes, task, signal, forceHttps });
-    } catch (error) {
-      const { errored } = body;
-      body.destroy();
-      // What stopped our own stream says more than what the pool makes of data that breaks off.
-      throw isBackupError(errored) ? errored : error;
-    }
+    await this.pool.upload({ path: '/import_raw_vdi', query, body, bytes, task, signal, forceHttps });
     meter.complete(item, { bytes, sha256: sha256.digest('hex') });
   }
 
@@ -142,8 +135,7 @@ export class DiskImporter {
   ): Promise<void> {
     const task = await this.#task('xen-backup disk check', ref, cleanup, signal);
     const query = { vdi: ref, format };
-    const answer = await this.pool.download({ path: '/export_raw_vdi', query, task, signal, forceHttps });
-    const source = answer instanceof Readable ? answer : new Readable().wrap(answer);
+    const source = await this.pool.download({ path: '/export_raw_vdi', query, task, signal, forceHttps });
     cleanup.add('data read again', () => source.destroy());
     const { firstByteTimeoutMs, idleTimeoutMs } = this.settings;
     await pump({
@@ -185,18 +177,6 @@ function nowhere(): Writable {
       done();
     },
   });
-}
-
-/** What ends the one ends the other. */
-function through(source: Readable, stream: CheckedStream): CheckedStream {
-  source.on('error', (error) => stream.destroy(error));
-  source.on('close', () => {
-    if (!source.readableEnded) stream.destroy(source.errored ?? undefined);
-  });
-  stream.once('close', () => source.destroy());
-  // An error before anybody reads it reaches the reader as the stream's state.
-  stream.on('error', () => undefined);
-  return source.pipe(stream);
 }
 
 function otherSize(expectedBytes: number, foundBytes: number): BackupError {

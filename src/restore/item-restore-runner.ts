@@ -3,7 +3,6 @@ import { inject, injectable } from 'inversify';
 import { CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import {
-  isBackupError,
   type HostLogger,
   type RestoreMedia,
   type RestorePhase,
@@ -106,14 +105,7 @@ export class ItemRestoreRunner {
     const body = await this.#open(order);
     const task = await this.pool.createTask('xen-backup restore', title, signal);
     cleanup.add(`task of ${item.name}`, () => task.release());
-    try {
-      await this.pool.upload({ ...target, body, bytes: item.bytes, task, signal });
-    } catch (error) {
-      const { errored } = body;
-      body.destroy();
-      // What stopped our own stream says more than what the pool makes of data that breaks off.
-      throw isBackupError(errored) ? errored : error;
-    }
+    await this.pool.upload({ ...target, body, bytes: item.bytes, task, signal });
     meter.complete(item.name, item);
   }
 

@@ -2,7 +2,7 @@ import { inject, injectable } from 'inversify';
 import { disksOf, type Machine } from '../browser/machine.js';
 import { type CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
-import { BackupError, isBackupError, type RestoreMedia } from '../contract/index.js';
+import { BackupError, type RestoreMedia } from '../contract/index.js';
 import { type XvaArchive } from '../format/ova-xml.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { OwnObjects } from '../session/own-objects.js';
@@ -129,11 +129,8 @@ export class MachineImporter {
     try {
       return await this.pool.upload({ path: '/import', query, body: archive.stream, bytes, task, signal, forceHttps });
     } catch (error) {
-      archive.stream.destroy();
       if (!isXapiError(error)) await this.#settled(task);
-      // What stopped our own stream says more than what the pool makes of an archive that breaks off.
-      const { errored } = archive.stream;
-      throw isBackupError(errored) ? errored : error;
+      throw error;
     }
   }
 

@@ -1,3 +1,4 @@
+import { type Readable } from 'node:stream';
 import { type ServiceIdentifier } from 'inversify';
 import { type NbdEndpoint } from '../xapi/nbd-endpoint.js';
 import { type RefOf, type XapiRecordTypes } from '../xapi/xapi-records.js';
@@ -50,7 +51,7 @@ export interface ExportRequest {
 }
 
 export interface ImportRequest extends ExportRequest {
-  readonly body: NodeJS.ReadableStream;
+  readonly body: Readable;
   /** Exact; undefined when it can't be known. */
   readonly bytes: number | undefined;
 }
@@ -67,7 +68,7 @@ export interface PoolMember {
 /**
  * The pool as one thing to talk to. Logs in once, follows the coordinator wherever it goes (at login and later), logs
  * in again when the session died, repeats only what may be repeated, and logs out on `close`.
- * Every rejection is a `XapiError`, a transport error of `xapi/`, or the signal's reason.
+ * Every rejection is a `XapiError`, a transport error of `xapi/`, or the signal's reason, unless it says otherwise.
  */
 export interface PoolConnection {
   open(signal?: AbortSignal): Promise<void>;
@@ -101,7 +102,7 @@ export interface PoolConnection {
    * GET of a handler. Follows one redirect, within trust. Resolves when the status is known to be 200; the body carries
    * the inactivity limits. Rejects with the task's error when only the task knows it.
    */
-  download(request: ExportRequest): Promise<NodeJS.ReadableStream>;
+  download(request: ExportRequest): Promise<Readable>;
   /**
    * Where the disk can be read by NBD, best first: on the network for backups if the pool has one, those that answer
    * before those that don't. Empty when no network of the pool is for NBD, or the release has none: read it another way.
@@ -111,7 +112,11 @@ export interface PoolConnection {
   nbdEndpoints(vdi: RefOf<'VDI'>, options?: NbdEndpointOptions): Promise<readonly NbdEndpoint[]>;
   /** True when a connection to the member, its certificate checked, opens within the client's limit. */
   reaches(member: string, signal?: AbortSignal): Promise<boolean>;
-  /** PUT to a handler. Finds the right member first (redirects) without losing a byte of the body. Resolves with the task's result. */
+  /**
+   * PUT to a handler. Finds the right member first (redirects) without losing a byte of the body. Resolves with the task's
+   * result. Rejects with what ended the body when that is a `BackupError`: it says more than what the pool makes of data
+   * that breaks off. The body is destroyed then.
+   */
   upload(request: ImportRequest): Promise<string>;
   close(): Promise<void>;
 }

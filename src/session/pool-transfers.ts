@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { type Clock } from '../common/clock.js';
+import { isBackupError } from '../contract/backup-error.js';
 import { HandlerDownload } from '../xapi/handler-download.js';
 import { type HandlerLimits, type HandlerRequest } from '../xapi/handler-request.js';
 import { HandlerUpload } from '../xapi/handler-upload.js';
@@ -47,10 +48,15 @@ export class PoolTransfers {
 
   async upload(request: ImportRequest): Promise<string> {
     const { body, bytes } = request;
-    const source = body instanceof Readable ? body : new Readable().wrap(body);
-    return await this.#withSession(request, (endpoint, handlerRequest) =>
-      this.#uploads.upload(endpoint, { ...handlerRequest, body: source, bytes }),
-    );
+    try {
+      return await this.#withSession(request, (endpoint, handlerRequest) =>
+        this.#uploads.upload(endpoint, { ...handlerRequest, body, bytes }),
+      );
+    } catch (error) {
+      const { errored } = body;
+      body.destroy();
+      throw isBackupError(errored) ? errored : error;
+    }
   }
 
   /** The connector has the limit of one attempt; whatever stops it, the member is not to be had from here. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Transform, type TransformCallback } from 'node:stream';
+import { type Readable, Transform, type TransformCallback } from 'node:stream';
 import { isBackupError } from '../contract/backup-error.js';
 import { type SavesetItem } from '../contract/saveset-record.js';
 import { FormatError } from '../format/format-error.js';
@@ -86,4 +86,17 @@ export class CheckedStream extends Transform {
     if (!(error instanceof FormatError) || isBackupError(error)) return error;
     return this.#expected === undefined ? toTransferError(error) : itemDamaged(this.#expected.name, error);
   }
+}
+
+/** The data as it passes a check; what ends the one ends the other. */
+export function checkedData(source: Readable, check: FlowCheck): Readable {
+  const stream = new CheckedStream({ check });
+  source.on('error', (error) => stream.destroy(error));
+  source.on('close', () => {
+    if (!source.readableEnded) stream.destroy(source.errored ?? undefined);
+  });
+  stream.once('close', () => source.destroy());
+  // An error before anybody reads it reaches the reader as the stream's state.
+  stream.on('error', () => undefined);
+  return source.pipe(stream);
 }
