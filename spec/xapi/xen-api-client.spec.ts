@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { AsyncResource } from 'node:async_hooks';
 import { type ServerResponse } from 'node:http';
 import { TransportError } from '../../src/xapi/transport-error.js';
 import { XenApiClient } from '../../src/xapi/xen-api-client.js';
@@ -128,10 +129,12 @@ describe('XenApiClient', () => {
         connectTimeoutMs: 2000,
       });
       try {
-        expect(await failureOf(old.login(LOGIN, 2000))).to.deep.include({
-          code: 'HOST_IS_SLAVE',
-          params: ['10.0.0.1'],
-        });
+        const both = await Promise.all([failureOf(old.login(LOGIN, 2000)), failureOf(old.login(LOGIN, 2000))]);
+        for (const failure of both) {
+          expect(failure).to.deep.include({ code: 'HOST_IS_SLAVE', params: ['10.0.0.1'] });
+        }
+        expect(await failureOf(old.login(LOGIN, 2000))).to.include({ code: 'HOST_IS_SLAVE' });
+        expect(server.received.join('').match(/POST \/jsonrpc/g), 'asked in JSON').to.have.lengthOf(2);
       } finally {
         await old.release();
         await server.close();
@@ -179,6 +182,17 @@ describe('XenApiClient', () => {
         }),
       );
       expect(await failureOf(call(2000, controller.signal))).to.equal(reason);
+    });
+  });
+
+  describe('release', () => {
+    it('leaves no burden on what the process does later', async () => {
+      const burden = (): number => Object.getOwnPropertySymbols(new AsyncResource('spec')).length;
+      const before = burden();
+      answer({ result: [] });
+      await call();
+      await client.release();
+      expect(burden()).to.equal(before);
     });
   });
 

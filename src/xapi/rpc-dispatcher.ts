@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { Agent, type buildConnector, type Dispatcher } from 'undici';
 import { TransportError } from './transport-error.js';
 
@@ -16,20 +15,18 @@ type Abort = (error: Error) => void;
  */
 export class RpcDispatcher {
   readonly #agent: Agent;
-  readonly #signals = new AsyncLocalStorage<AbortSignal>();
 
   constructor(connect: buildConnector.connector) {
     // The limit of a call is its caller's signal; some calls rightly take long.
     this.#agent = new Agent({ connect, headersTimeout: 0, bodyTimeout: 0, maxResponseSize: MAX_ANSWER_BYTES });
   }
 
-  /** Runs `work`; every request that it makes is aborted with the signal's reason. */
-  run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    return this.#signals.run(signal, work);
-  }
-
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandlers): boolean {
-    return this.#agent.dispatch(options, new RpcHandler(handler, this.#signals.getStore()));
+  /**
+   * The same connections for the requests of one call, which are aborted with the signal's reason. The signal comes
+   * by hand: an `AsyncLocalStorage` would go on costing every asynchronous step of the process after its connection.
+   */
+  under(signal: AbortSignal): Pick<Dispatcher, 'dispatch'> {
+    return { dispatch: (options, handler) => this.#agent.dispatch(options, new RpcHandler(handler, signal)) };
   }
 
   async destroy(): Promise<void> {
@@ -39,26 +36,26 @@ export class RpcDispatcher {
 
 class RpcHandler implements Dispatcher.DispatchHandlers {
   readonly #next: Dispatcher.DispatchHandlers;
-  readonly #signal: AbortSignal | undefined;
+  readonly #signal: AbortSignal;
   #abort: Abort = () => undefined;
   #chunks: Buffer[] | undefined;
 
-  constructor(next: Dispatcher.DispatchHandlers, signal: AbortSignal | undefined) {
+  constructor(next: Dispatcher.DispatchHandlers, signal: AbortSignal) {
     this.#next = next;
     this.#signal = signal;
   }
 
   readonly #onAbort = (): void => {
-    this.#abort(this.#signal?.reason as Error);
+    this.#abort(this.#signal.reason as Error);
   };
 
   onConnect(abort: Abort): void {
     this.#abort = abort;
-    if (this.#signal?.aborted) {
+    if (this.#signal.aborted) {
       abort(this.#signal.reason as Error);
       return;
     }
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#signal.addEventListener('abort', this.#onAbort, { once: true });
     this.#next.onConnect?.(abort as (error?: Error) => void);
   }
 
@@ -90,7 +87,7 @@ class RpcHandler implements Dispatcher.DispatchHandlers {
   }
 
   #forget(): void {
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#signal.removeEventListener('abort', this.#onAbort);
   }
 }
 

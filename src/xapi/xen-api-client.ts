@@ -1,10 +1,12 @@
-import { type Xapi } from 'xen-api';
+import { type Xapi, type XapiOptions } from 'xen-api';
 import { withDeadline } from '../common/abort.js';
 import { RpcDispatcher } from './rpc-dispatcher.js';
 import { type Endpoint, endpointAddress, type TlsTrust, trustedConnector, urlHost } from './tls-trust.js';
 import { toTransportError, TransportError } from './transport-error.js';
 import { type XapiCallOptions, type XapiClient, type XapiLogin } from './xapi-client.js';
 import { XapiError } from './xapi-error.js';
+
+type Dialect = XapiOptions['transport'];
 
 export interface XenApiClientOptions {
   readonly endpoint: Endpoint;
@@ -19,7 +21,8 @@ export interface XenApiClientOptions {
  */
 export class XenApiClient implements XapiClient {
   readonly endpoint: Endpoint;
-  #xapi: Promise<Xapi> | undefined;
+  readonly #xapis: Partial<Record<Dialect, Promise<Xapi>>> = {};
+  #dialect: Dialect = 'json-rpc';
   readonly #dispatcher: RpcDispatcher;
   readonly #address: string;
   #session: string | undefined;
@@ -74,8 +77,7 @@ export class XenApiClient implements XapiClient {
     return withDeadline([signal], timeoutMs, onTimeout, async (limited) => {
       limited.throwIfAborted();
       try {
-        const xapi = await (this.#xapi ??= this.#load());
-        return await this.#dispatcher.run(limited, () => xapi._transport(method, args));
+        return await this.#request(method, args, limited);
       } catch (error) {
         // undici wraps some reasons; the signal knows best why it ended.
         limited.throwIfAborted();
@@ -84,14 +86,29 @@ export class XenApiClient implements XapiClient {
     });
   }
 
+  /** JSON-RPC, and from its first refusal on XML-RPC: hosts that are old enough speak nothing else. */
+  async #request(method: string, args: readonly unknown[], signal: AbortSignal): Promise<unknown> {
+    const dialect = this.#dialect;
+    try {
+      return await this.#requestIn(dialect, method, args, signal);
+    } catch (error) {
+      if (dialect === 'xml-rpc' || (error as Error).name !== 'UnsupportedTransport') throw error;
+    }
+    this.#dialect = 'xml-rpc';
+    return await this.#requestIn('xml-rpc', method, args, signal);
+  }
+
+  /** A transport for each call, as a transport takes no signal. */
+  async #requestIn(dialect: Dialect, method: string, args: readonly unknown[], signal: AbortSignal): Promise<unknown> {
+    const xapi = await (this.#xapis[dialect] ??= this.#load(dialect));
+    return await xapi._createTransport({ dispatcher: this.#dispatcher.under(signal), url: xapi._url })(method, args);
+  }
+
   /** Loaded with the first call: a host that binds another client never loads the package (nor what it brings in). */
-  async #load(): Promise<Xapi> {
+  async #load(transport: Dialect): Promise<Xapi> {
     const { Xapi } = await import('xen-api');
     const { protocol, host, port } = this.endpoint;
-    const xapi = new Xapi({ url: `${protocol}//${urlHost(host)}:${port}`, auth: {}, watchEvents: false });
-    xapi._undiciDispatcher = this.#dispatcher;
-    xapi._setUrl(xapi._url);
-    return xapi;
+    return new Xapi({ url: `${protocol}//${urlHost(host)}:${port}`, auth: {}, watchEvents: false, transport });
   }
 
   #asOurs(error: unknown, method: string): unknown {

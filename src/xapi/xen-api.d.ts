@@ -9,15 +9,15 @@ declare module 'xen-api' {
     readonly url: string;
     readonly auth: { readonly user?: string; readonly password?: string };
     readonly watchEvents: boolean;
+    readonly transport: 'json-rpc' | 'xml-rpc';
   }
+
+  /** Rejects with an error called `UnsupportedTransport` when the host does not speak it. */
+  export type XapiTransport = (method: string, args: readonly unknown[]) => Promise<unknown>;
 
   export class Xapi {
     constructor(options: XapiOptions);
-    _undiciDispatcher: Pick<Dispatcher, 'dispatch'>;
     readonly _url: object;
-    /** Makes the transport anew, with the dispatcher of the moment. */
-    _setUrl(url: object): void;
-    /** JSON-RPC, and XML-RPC on hosts that don't speak it. */
-    _transport(method: string, args: readonly unknown[]): Promise<unknown>;
+    _createTransport(options: { dispatcher: Pick<Dispatcher, 'dispatch'>; url: object }): XapiTransport;
   }
 }
