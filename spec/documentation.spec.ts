@@ -20,7 +20,7 @@ function firstColumn(markdown: string, heading: string): string[] {
 }
 
 /** Folders whose code warns; `error-table.ts` holds the pool's codes, which are none of ours. */
-const WARNING_FOLDERS = ['backup', 'restore', 'provider', 'session', 'host'];
+const WARNING_FOLDERS = ['backup', 'restore', 'provider', 'session', 'host', 'transfer'];
 
 /** Every upper-case word in the code that is a warning: no error code of ours, none of the pool, of TLS or of Node. */
 function warningCodes(): ReadonlySet<string> {

@@ -1,5 +1,4 @@
 import { inject, injectable } from 'inversify';
-import { type CleanupFailure, CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import {
   type BackupPhase,
@@ -13,7 +12,7 @@ import {
 } from '../contract/index.js';
 import { RedactedLogger } from '../session/redact.js';
 import { PROVIDER_ID, SourceIdentity } from '../session/source-identity.js';
-import { ProgressMeter } from '../transfer/progress-meter.js';
+import { OperationRun } from '../transfer/operation-run.js';
 import { type BackupProgressEvent } from './backup-handler.js';
 import { parseFullOnly } from './backup-options.js';
 import { type ExportTools, ItemExporter, type ItemLabel, type ItemOrder } from './item-exporter.js';
@@ -65,25 +64,18 @@ export class ItemBackupRunner {
     check: (facts: PoolFacts) => Promise<void>,
     work: (backup: ItemBackup) => Promise<SavesetRecord['details']>,
   ): Promise<BackupReport> {
-    const startedAtMs = this.clock.nowMs();
-    const cleanup = new CleanupStack();
-    const warnings: { code: string; message: string }[] = [];
-    const meter = new ProgressMeter({ emit, clock: this.clock });
-    const enter = (phase: BackupPhase): void => {
-      emit({ type: 'phase-entered', phase, atMs: this.clock.nowMs() });
-    };
-    const report = (failures: readonly CleanupFailure[]): void => {
-      for (const { what, cause } of failures) {
-        const reason = cause instanceof Error ? cause.message : 'unknown';
-        const warning = { code: 'LEFTOVER', message: `The ${what} could not be released: ${reason}.` };
-        warnings.push(warning);
-        this.#logger.warn(warning.message, { code: warning.code, saveset: request.savesetId });
-        emit({ type: 'warning', ...warning, atMs: this.clock.nowMs() });
-      }
-    };
+    const run = new OperationRun<BackupPhase>({
+      savesetId: request.savesetId,
+      emit,
+      signal,
+      clock: this.clock,
+      logger: this.#logger,
+      leftoverEnding: '.',
+    });
+    const { cleanup, enter, meter, startedAtMs } = run;
     const items: SavesetItem[] = [];
     const tools: ExportTools = { sink, meter, cleanup, signal };
-    try {
+    const { facts, details, forceHttps } = await run.complete(async () => {
       enter('check');
       const { forceHttps } = parseFullOnly(request);
       const facts = await loadPoolFacts(this.pool, signal);
@@ -102,19 +94,14 @@ export class ItemBackupRunner {
       });
       // Each item was checked as it flowed; this is where a reader of events learns that all of them were.
       enter('verify');
-      enter('release');
-      report(await cleanup.run());
-      const record = this.#record({ source, request, startedAtMs, facts, items, warnings, details });
-      return {
-        record,
-        transferredBytes: meter.transferredBytes,
-        elapsedMs: this.clock.nowMs() - startedAtMs,
-        dataTransport: dataTransportOf(this.settings, forceHttps),
-      };
-    } catch (error) {
-      report(await cleanup.run());
-      throw error;
-    }
+      return { facts, details, forceHttps };
+    });
+    return {
+      record: this.#record({ source, request, startedAtMs, facts, items, warnings: run.warnings, details }),
+      transferredBytes: meter.transferredBytes,
+      elapsedMs: run.elapsedMs,
+      dataTransport: dataTransportOf(this.settings, forceHttps),
+    };
   }
 
   #record(saved: {

@@ -2,7 +2,6 @@ import { inject, injectable } from 'inversify';
 import { disksOf, loadMachine, type Machine } from '../browser/machine.js';
 import { machineKind, type MachineKind, parseMachineName, resolveMachine } from '../browser/source-name.js';
 import { noBackupReason, parseMachinePattern, selectMachines } from '../browser/selection.js';
-import { type CleanupFailure, CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import {
   type BackupEstimate,
@@ -19,7 +18,7 @@ import { ActiveRuns } from '../session/active-runs.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
 import { SourceIdentity } from '../session/source-identity.js';
-import { ProgressMeter } from '../transfer/progress-meter.js';
+import { OperationRun } from '../transfer/operation-run.js';
 import { type RefOf } from '../xapi/xapi-records.js';
 import { type BackupProgressEvent } from './backup-handler.js';
 import { type BackupOptions, parseBackupOptions } from './backup-options.js';
@@ -34,15 +33,9 @@ import { machineRecord, type Origin, toResolvedSource } from './machine-record.j
 
 /** One backup as it runs. */
 interface Run {
+  readonly operation: OperationRun<BackupPhase>;
   readonly request: BackupRequest;
   readonly source: ResolvedSource;
-  readonly startedAtMs: number;
-  readonly cleanup: CleanupStack;
-  readonly signal: AbortSignal;
-  readonly warnings: { code: string; message: string }[];
-  readonly meter: ProgressMeter;
-  readonly enter: (phase: BackupPhase) => void;
-  readonly warn: (code: string, message: string) => void;
   readonly emit: (event: BackupProgressEvent) => void;
 }
 
@@ -112,56 +105,29 @@ export class MachineBackupRunner {
     emit: (event: BackupProgressEvent) => void,
     signal: AbortSignal,
   ): Promise<BackupReport> {
-    const run = this.#begin(source, request, emit, signal);
-    const leave = this.runs.enter(request.savesetId);
-    try {
-      const { saved, survey } = await this.#transfer(run, sink);
-      run.enter('release');
-      this.#report(run, await run.cleanup.run());
-      return {
-        record: this.#record(run, saved, survey),
-        transferredBytes: run.meter.transferredBytes,
-        elapsedMs: this.clock.nowMs() - run.startedAtMs,
-        dataTransport: saved.transport,
-      };
-    } catch (error) {
-      this.#report(run, await run.cleanup.run());
-      throw error;
-    } finally {
-      leave();
-    }
-  }
-
-  #begin(
-    source: ResolvedSource,
-    request: BackupRequest,
-    emit: (event: BackupProgressEvent) => void,
-    signal: AbortSignal,
-  ): Run {
-    const warnings: Run['warnings'] = [];
-    return {
-      request,
-      source,
-      startedAtMs: this.clock.nowMs(),
-      cleanup: new CleanupStack(),
-      signal,
-      warnings,
-      meter: new ProgressMeter({ emit, clock: this.clock }),
+    const operation = new OperationRun<BackupPhase>({
+      savesetId: request.savesetId,
       emit,
-      enter: (phase) => {
-        emit({ type: 'phase-entered', phase, atMs: this.clock.nowMs() });
-      },
-      warn: (code, message) => {
-        warnings.push({ code, message });
-        this.#logger.warn(message, { code, saveset: request.savesetId });
-        emit({ type: 'warning', code, message, atMs: this.clock.nowMs() });
-      },
+      signal,
+      clock: this.clock,
+      logger: this.#logger,
+      leftoverEnding: '. A later reconcile removes it.',
+    });
+    const run = { operation, request, source, emit };
+    operation.cleanup.add('entry among the runs', this.runs.enter(request.savesetId));
+    const { saved, survey } = await operation.complete(() => this.#transfer(run, sink));
+    return {
+      record: this.#record(run, saved, survey),
+      transferredBytes: operation.meter.transferredBytes,
+      elapsedMs: operation.elapsedMs,
+      dataTransport: saved.transport,
     };
   }
 
   async #transfer(run: Run, sink: BackupSink): Promise<{ saved: SavedContent; survey: Survey }> {
-    const { signal, request, source } = run;
-    run.enter('check');
+    const { operation, request, source } = run;
+    const { cleanup, enter, meter, signal, startedAtMs, warn } = operation;
+    enter('check');
     const survey = await this.#survey(source, request, signal, async (machine) => {
       const disks = new Set<string>(disksOf(machine).map(({ medium }) => medium.ref));
       await this.bases.finish(machine.ref, disks, request.history ?? [], signal);
@@ -171,7 +137,7 @@ export class MachineBackupRunner {
     const { name_label: machineName } = machine.record;
     const onFallback = (fallback: DiskLevel): void => {
       if (options.onFullFallback === 'fail') refuseFallbacks(machineName, [fallback]);
-      if (options.onFullFallback === 'warn') run.warn('FULL_FALLBACK', fallbackSentence(fallback));
+      if (options.onFullFallback === 'warn') warn('FULL_FALLBACK', fallbackSentence(fallback));
     };
     const fallbacks = fallbacksOf(levels.plan);
     if (options.onFullFallback === 'fail' && fallbacks.length > 0) refuseFallbacks(machineName, fallbacks);
@@ -179,21 +145,21 @@ export class MachineBackupRunner {
     this.#announce(run, survey);
     const isChain = levels.plan.form === 'disks';
     const startedTracking = isChain ? await this.planner.track(levels, signal) : new Set<string>();
-    const identity = { runId: request.savesetId, hostId: this.identity.hostId, startedAtMs: run.startedAtMs };
+    const identity = { runId: request.savesetId, hostId: this.identity.hostId, startedAtMs };
     const { ref, plan } = await this.preparer.prepare(machine, planned, options, {
       identity,
-      cleanup: run.cleanup,
+      cleanup,
       signal,
-      warn: run.warn,
+      warn,
       onSnapshot: () => {
-        run.enter('snapshot');
+        enter('snapshot');
       },
     });
-    run.enter('transfer');
+    enter('transfer');
     const onVerify = (): void => {
-      run.enter('verify');
+      enter('verify');
     };
-    const tools = { sink, meter: run.meter, cleanup: run.cleanup, signal };
+    const tools = { sink, meter, cleanup, signal };
     const order = { ref, plan, options, levels, machineName, run: identity, startedTracking, onVerify, onFallback };
     const onDecided = (event: Omit<LevelDecided, 'atMs'>): void => {
       run.emit({ ...event, atMs: this.clock.nowMs() });
@@ -229,18 +195,18 @@ export class MachineBackupRunner {
     return { options, chosen, origin, levels, plan };
   }
 
-  #announce(run: Run, { chosen, plan, levels }: Survey): void {
+  #announce({ operation, emit }: Run, { chosen, plan, levels }: Survey): void {
     const { record } = chosen.machine;
     const excluded = noBackupReason(record.tags);
     if (excluded !== undefined) {
-      run.warn('NO_BACKUP_TAG', `"${record.name_label}" is saved because it was named, although ${excluded}.`);
+      operation.warn('NO_BACKUP_TAG', `"${record.name_label}" is saved because it was named, although ${excluded}.`);
     }
-    for (const { code, message } of plan.warnings) run.warn(code, message);
+    for (const { code, message } of plan.warnings) operation.warn(code, message);
     // What an increment costs is known once its snapshot is there.
     if (levels.plan.form === 'disks') return;
     for (const { name, level, reason, sizeBytes } of plan.disks) {
       const atMs = this.clock.nowMs();
-      run.emit({ type: 'level-decided', disk: name, level, reason, expectedBytes: sizeBytes, atMs });
+      emit({ type: 'level-decided', disk: name, level, reason, expectedBytes: sizeBytes, atMs });
     }
   }
 
@@ -248,14 +214,6 @@ export class MachineBackupRunner {
     const options = signal === undefined ? {} : { signal };
     const ref = await this.pool.call<RefOf<'VM'>>('VM.get_by_uuid', [source.id], options);
     return await loadMachine(this.pool, ref, await this.pool.record('VM', ref, options), options);
-  }
-
-  /** A clean-up that failed leaves something behind, which a person should know; the backup itself stands. */
-  #report({ warn }: Run, failures: readonly CleanupFailure[]): void {
-    for (const { what, cause } of failures) {
-      const reason = cause instanceof Error ? cause.message : 'unknown';
-      warn('LEFTOVER', `The ${what} could not be released: ${reason}. A later reconcile removes it.`);
-    }
   }
 
   async #origin(signal: AbortSignal): Promise<Origin> {
@@ -267,9 +225,10 @@ export class MachineBackupRunner {
     return { pool, coordinator: pool === undefined ? undefined : hosts.get(pool.master) };
   }
 
-  #record({ request, startedAtMs, warnings }: Run, saved: SavedContent, { chosen, origin }: Survey): SavesetRecord {
+  #record({ request, operation }: Run, saved: SavedContent, { chosen, origin }: Survey): SavesetRecord {
     const { moverHost } = this.identity;
     const { savesetId } = request;
+    const { startedAtMs, warnings } = operation;
     const completedAtMs = this.clock.nowMs();
     return machineRecord({ savesetId, startedAtMs, completedAtMs, moverHost, warnings, saved, chosen, ...origin });
   }

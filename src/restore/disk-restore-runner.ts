@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { inject, injectable } from 'inversify';
-import { type CleanupFailure, CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import {
   type HostLogger,
@@ -15,7 +14,7 @@ import { ActiveRuns } from '../session/active-runs.js';
 import { ConnectionSettings, dataTransportOf } from '../session/connection-settings.js';
 import { RedactedLogger } from '../session/redact.js';
 import { SourceIdentity } from '../session/source-identity.js';
-import { ProgressMeter } from '../transfer/progress-meter.js';
+import { OperationRun } from '../transfer/operation-run.js';
 import { DiskAttacher } from './disk-attacher.js';
 import { DiskImporter, type ImportedDisk } from './disk-importer.js';
 import { type DiskRestoreWish, parseDiskRestore } from './disk-restore-options.js';
@@ -23,15 +22,6 @@ import { type DiskRestorePlan, toContractDiskPlan } from './disk-restore-plan.js
 import { DiskRestoreSurvey } from './disk-restore-survey.js';
 import { type RestoreProgressEvent } from './restore-handler.js';
 import { parseDetails } from './restore-options.js';
-
-/** One restore as it runs. */
-interface Run {
-  readonly runId: string;
-  readonly cleanup: CleanupStack;
-  readonly signal: AbortSignal;
-  readonly enter: (phase: RestorePhase) => void;
-  readonly warn: (code: string, message: string) => void;
-}
 
 /** The story of one disk's restore: plan, import, look at it, attach it. */
 @injectable()
@@ -61,56 +51,48 @@ export class DiskRestoreRunner {
     emit: (event: RestoreProgressEvent) => void,
     signal: AbortSignal,
   ): Promise<RestoreReport> {
-    const startedAtMs = this.clock.nowMs();
-    const warnings: { code: string; message: string }[] = [];
-    const run: Run = {
-      runId: `restore-${randomUUID()}`,
-      cleanup: new CleanupStack(),
+    const runId = `restore-${randomUUID()}`;
+    const run = new OperationRun<RestorePhase>({
+      savesetId: media.record.savesetId,
+      emit,
       signal,
-      enter: (phase) => {
-        emit({ type: 'phase-entered', phase, atMs: this.clock.nowMs() });
-      },
-      warn: (code, message) => {
-        warnings.push({ code, message });
-        this.#logger.warn(message, { code, saveset: media.record.savesetId });
-        emit({ type: 'warning', code, message, atMs: this.clock.nowMs() });
-      },
-    };
-    const meter = new ProgressMeter({ emit, clock: this.clock });
-    const leave = this.runs.enter(run.runId);
-    try {
+      clock: this.clock,
+      logger: this.#logger,
+      leftoverEnding: ' A later reconcile takes care of it.',
+    });
+    const { cleanup, meter, startedAtMs } = run;
+    cleanup.add('entry among the runs', this.runs.enter(runId));
+    const { wish, imported } = await run.complete(async () => {
       run.enter('plan');
       const wish = wishOf(request, media.record);
       run.enter('check');
       const plan = await this.survey.plan(wish, signal);
       run.enter('import');
-      const identity = { runId: run.runId, hostId: this.identity.hostId, startedAtMs };
-      const imported = await this.importer.import({ plan, run: identity, media, meter, signal }, run.cleanup, () => {
+      const identity = { runId, hostId: this.identity.hostId, startedAtMs };
+      const imported = await this.importer.import({ plan, run: identity, media, meter, signal }, cleanup, () => {
         run.enter('verify');
       });
       await this.#finish(run, plan, imported);
-      run.enter('release');
-      this.#report(run, await run.cleanup.run());
-      return {
-        targetId: imported.uuid,
-        targetName: wish.name,
-        mode: 'disk',
-        isRunning: false,
-        transferredBytes: meter.transferredBytes,
-        elapsedMs: this.clock.nowMs() - startedAtMs,
-        dataTransport: dataTransportOf(this.settings, wish.forceHttps),
-        warnings,
-      };
-    } catch (error) {
-      this.#report(run, await run.cleanup.run());
-      throw error;
-    } finally {
-      leave();
-    }
+      return { wish, imported };
+    });
+    return {
+      targetId: imported.uuid,
+      targetName: wish.name,
+      mode: 'disk',
+      isRunning: false,
+      transferredBytes: meter.transferredBytes,
+      elapsedMs: run.elapsedMs,
+      dataTransport: dataTransportOf(this.settings, wish.forceHttps),
+      warnings: run.warnings,
+    };
   }
 
   /** Its name and the loss of our mark come last: until then it goes when anything fails. */
-  async #finish(run: Run, { wish, holder }: DiskRestorePlan, { ref, keep }: ImportedDisk): Promise<void> {
+  async #finish(
+    run: OperationRun<RestorePhase>,
+    { wish, holder }: DiskRestorePlan,
+    { ref, keep }: ImportedDisk,
+  ): Promise<void> {
     const { cleanup, signal } = run;
     signal.throwIfAborted();
     if (holder === undefined) {
@@ -127,13 +109,6 @@ export class DiskRestoreRunner {
         'NOT_PLUGGED',
         `"${holder.record.name_label}" has the disk in place ${attachment.position}, but sees it only after its next start: ${attachment.whyNotPlugged}`,
       );
-    }
-  }
-
-  #report({ warn }: Run, failures: readonly CleanupFailure[]): void {
-    for (const { what, cause } of failures) {
-      const reason = cause instanceof Error ? cause.message : 'unknown';
-      warn('LEFTOVER', `The ${what} could not be released: ${reason} A later reconcile takes care of it.`);
     }
   }
 }

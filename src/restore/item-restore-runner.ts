@@ -1,6 +1,6 @@
+import { type Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { inject, injectable } from 'inversify';
-import { CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import {
   type HostLogger,
@@ -13,7 +13,7 @@ import { ConnectionSettings, dataTransportOf } from '../session/connection-setti
 import { type ImportRequest, PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
 import { type FlowCheck } from '../transfer/checked-stream.js';
-import { ProgressMeter } from '../transfer/progress-meter.js';
+import { OperationRun } from '../transfer/operation-run.js';
 import { verifiedItemStream } from '../transfer/verified-item.js';
 import { type RestoreProgressEvent } from './restore-handler.js';
 
@@ -58,50 +58,43 @@ export class ItemRestoreRunner {
     signal: AbortSignal,
     work: (restore: ItemRestore) => Promise<ItemRestoreOutcome>,
   ): Promise<RestoreReport> {
-    const startedAtMs = this.clock.nowMs();
-    const cleanup = new CleanupStack();
-    const meter = new ProgressMeter({ emit, clock: this.clock });
-    const warnings: { code: string; message: string }[] = [];
-    const { savesetId } = media.record;
-    const sent: { dataTransport?: string } = {};
-    const restore: ItemRestore = {
+    const run = new OperationRun<RestorePhase>({
+      savesetId: media.record.savesetId,
+      emit,
       signal,
-      enter: (phase) => {
-        emit({ type: 'phase-entered', phase, atMs: this.clock.nowMs() });
-      },
-      warn: (code, message) => {
-        warnings.push({ code, message });
-        this.#logger.warn(message, { code, saveset: savesetId });
-        emit({ type: 'warning', code, message, atMs: this.clock.nowMs() });
-      },
-      send: (item, check, target, title) => {
-        sent.dataTransport = dataTransportOf(this.settings, target.forceHttps ?? false);
-        return this.#send({ item, check, title, media, meter, cleanup, signal }, target);
-      },
-      read: (item, check, title) => this.#read({ item, check, title, media, meter, cleanup, signal }),
+      clock: this.clock,
+      logger: this.#logger,
+      leftoverEnding: '',
+    });
+    const { enter, warn } = run;
+    const sent: { dataTransport?: string } = {};
+    const outcome = await run.complete(() => {
+      enter('plan');
+      return work({
+        signal,
+        enter,
+        warn,
+        send: (item, check, target, title) => {
+          sent.dataTransport = dataTransportOf(this.settings, target.forceHttps ?? false);
+          return this.#send({ item, check, title, media, run }, target);
+        },
+        read: (item, check, title) => this.#read({ item, check, title, media, run }),
+      });
+    });
+    return {
+      ...outcome,
+      mode: 'overwrite',
+      isRunning: false,
+      transferredBytes: run.meter.transferredBytes,
+      elapsedMs: run.elapsedMs,
+      ...sent,
+      warnings: run.warnings,
     };
-    try {
-      restore.enter('plan');
-      const outcome = await work(restore);
-      restore.enter('release');
-      await this.#release(cleanup, restore);
-      return {
-        ...outcome,
-        mode: 'overwrite',
-        isRunning: false,
-        transferredBytes: meter.transferredBytes,
-        elapsedMs: this.clock.nowMs() - startedAtMs,
-        ...(sent.dataTransport === undefined ? {} : sent),
-        warnings,
-      };
-    } catch (error) {
-      await this.#release(cleanup, restore);
-      throw error;
-    }
   }
 
   async #send(order: ItemTransfer, target: ItemTarget): Promise<void> {
-    const { item, title, meter, cleanup, signal } = order;
+    const { item, title, run } = order;
+    const { meter, cleanup, signal } = run;
     const body = await this.#open(order);
     const task = await this.pool.createTask('xen-backup restore', title, signal);
     cleanup.add(`task of ${item.name}`, () => task.release());
@@ -110,21 +103,14 @@ export class ItemRestoreRunner {
   }
 
   async #read(order: ItemTransfer): Promise<void> {
-    const { item, meter } = order;
+    const { item, run } = order;
     const body = await this.#open(order);
     await finished(body.resume());
-    meter.complete(item.name, item);
+    run.meter.complete(item.name, item);
   }
 
-  async #open({
-    item,
-    check,
-    title,
-    media,
-    meter,
-    cleanup,
-    signal,
-  }: ItemTransfer): Promise<ReturnType<typeof verifiedItemStream>> {
+  async #open({ item, check, title, media, run }: ItemTransfer): Promise<Readable> {
+    const { meter, cleanup, signal } = run;
     const opened = await media.openItem(item.name, signal);
     cleanup.add(`item ${item.name}`, () => opened.stream.destroy());
     meter.start({ item: item.name, title, expectedBytes: item.bytes, expectedIs: 'exact' });
@@ -142,13 +128,6 @@ export class ItemRestoreRunner {
     cleanup.add(`data of ${item.name}`, () => stream.destroy());
     return stream;
   }
-
-  async #release(cleanup: CleanupStack, restore: ItemRestore): Promise<void> {
-    for (const { what, cause } of await cleanup.run()) {
-      const reason = cause instanceof Error ? cause.message : 'unknown';
-      restore.warn('LEFTOVER', `The ${what} could not be released: ${reason}`);
-    }
-  }
 }
 
 interface ItemTransfer {
@@ -156,7 +135,5 @@ interface ItemTransfer {
   readonly check: FlowCheck;
   readonly title: string;
   readonly media: RestoreMedia;
-  readonly meter: ProgressMeter;
-  readonly cleanup: CleanupStack;
-  readonly signal: AbortSignal;
+  readonly run: OperationRun<RestorePhase>;
 }

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { inject, injectable } from 'inversify';
-import { type CleanupFailure, CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import {
   type HostLogger,
@@ -17,7 +16,7 @@ import { OwnObjects } from '../session/own-objects.js';
 import { RedactedLogger } from '../session/redact.js';
 import { type RunIdentity, temporaryName } from '../session/run-marks.js';
 import { SourceIdentity } from '../session/source-identity.js';
-import { ProgressMeter } from '../transfer/progress-meter.js';
+import { OperationRun } from '../transfer/operation-run.js';
 import { type RefOf } from '../xapi/xapi-records.js';
 import { allDisksOf, type Imported, MachineImporter } from './machine-importer.js';
 import { assertWhole } from './machine-archive.js';
@@ -35,14 +34,9 @@ import { wantedInterfaces, wantedState } from './wanted-state.js';
 
 /** One restore as it runs. */
 interface Run {
+  readonly operation: OperationRun<RestorePhase>;
   readonly identity: RunIdentity;
   readonly media: RestoreMedia;
-  readonly cleanup: CleanupStack;
-  readonly signal: AbortSignal;
-  readonly meter: ProgressMeter;
-  readonly warnings: { code: string; message: string }[];
-  readonly enter: (phase: RestorePhase) => void;
-  readonly warn: (code: string, message: string) => void;
 }
 
 /** What exists now. */
@@ -82,67 +76,50 @@ export class MachineRestoreRunner {
     emit: (event: RestoreProgressEvent) => void,
     signal: AbortSignal,
   ): Promise<RestoreReport> {
-    const run = this.#begin(media, emit, signal);
-    const leave = this.runs.enter(run.identity.runId);
-    try {
-      run.enter('plan');
+    const operation = new OperationRun<RestorePhase>({
+      savesetId: media.record.savesetId,
+      emit,
+      signal,
+      clock: this.clock,
+      logger: this.#logger,
+      leftoverEnding: ' A later reconcile takes care of it.',
+    });
+    const { hostId } = this.identity;
+    const identity = { runId: `restore-${randomUUID()}`, hostId, startedAtMs: operation.startedAtMs };
+    const run = { operation, identity, media };
+    operation.cleanup.add('entry among the runs', this.runs.enter(identity.runId));
+    // What is left to release at the end are streams, tasks and leases: the result stands.
+    const { wish, restored, isRunning } = await operation.complete(async () => {
+      operation.enter('plan');
       const wish = parseRestoreRequest(request, media.record);
-      run.enter('check');
+      operation.enter('check');
       assertWhole({ media, ...wish });
       const plan = await this.survey.plan(wish, signal);
-      for (const { code, message } of plan.warnings) run.warn(code, message);
+      for (const { code, message } of plan.warnings) operation.warn(code, message);
       const restored = await this.#bring(run, plan);
-      const isRunning = wish.startAfter && (await this.#start(run, plan, restored));
-      // What is left on the stack are streams, tasks and leases: the result stands.
-      run.enter('release');
-      this.#report(run, await run.cleanup.run());
-      return {
-        targetId: restored.uuid,
-        targetName: wish.name,
-        mode: wish.mode,
-        isRunning,
-        transferredBytes: run.meter.transferredBytes,
-        elapsedMs: this.clock.nowMs() - run.identity.startedAtMs,
-        dataTransport: dataTransportOf(this.settings, wish.forceHttps),
-        warnings: run.warnings,
-      };
-    } catch (error) {
-      this.#report(run, await run.cleanup.run());
-      throw error;
-    } finally {
-      leave();
-    }
-  }
-
-  #begin(media: RestoreMedia, emit: (event: RestoreProgressEvent) => void, signal: AbortSignal): Run {
-    const warnings: Run['warnings'] = [];
-    const startedAtMs = this.clock.nowMs();
+      return { wish, restored, isRunning: wish.startAfter && (await this.#start(run, plan, restored)) };
+    });
     return {
-      identity: { runId: `restore-${randomUUID()}`, hostId: this.identity.hostId, startedAtMs },
-      media,
-      cleanup: new CleanupStack(),
-      signal,
-      meter: new ProgressMeter({ emit, clock: this.clock }),
-      warnings,
-      enter: (phase) => {
-        emit({ type: 'phase-entered', phase, atMs: this.clock.nowMs() });
-      },
-      warn: (code, message) => {
-        warnings.push({ code, message });
-        this.#logger.warn(message, { code, saveset: media.record.savesetId });
-        emit({ type: 'warning', code, message, atMs: this.clock.nowMs() });
-      },
+      targetId: restored.uuid,
+      targetName: wish.name,
+      mode: wish.mode,
+      isRunning,
+      transferredBytes: operation.meter.transferredBytes,
+      elapsedMs: operation.elapsedMs,
+      dataTransport: dataTransportOf(this.settings, wish.forceHttps),
+      warnings: operation.warnings,
     };
   }
 
   async #bring(run: Run, plan: MachineRestorePlan): Promise<Restored> {
-    run.enter('import');
-    const { identity, media, meter, signal, cleanup } = run;
+    const { identity, media, operation } = run;
+    const { meter, signal, cleanup, enter } = operation;
+    enter('import');
     const { name } = plan.wish;
     const { existing } = plan.target;
     const importName = existing === undefined ? name : temporaryName(identity.runId, name);
     const order = { plan, run: identity, name: importName, media, meter, signal };
-    const imported = await this.importer.import(order, cleanup, run.enter);
+    const imported = await this.importer.import(order, cleanup, enter);
     return existing === undefined
       ? await this.#complete(run, plan, imported)
       : await this.#moveInto(run, plan, imported, existing);
@@ -150,8 +127,8 @@ export class MachineRestoreRunner {
 
   /** The imported machine is what was asked for: it gets its interfaces right and loses our marks. */
   async #complete(run: Run, plan: MachineRestorePlan, { machine, keep }: Imported): Promise<Restored> {
-    run.enter('configure');
-    const { signal } = run;
+    const { enter, signal } = run.operation;
+    enter('configure');
     const steps = interfaceSteps(machineState(machine).interfaces, wantedInterfaces(machine, plan));
     await this.states.apply(machine, steps, signal);
     if (plan.host !== undefined) {
@@ -179,18 +156,19 @@ export class MachineRestoreRunner {
     { machine, archive, keep }: Imported,
     { ref }: ExistingMachine,
   ): Promise<Restored> {
-    const { identity, signal, cleanup } = run;
+    const { identity, operation } = run;
+    const { signal, cleanup, enter } = operation;
     const forgetStop = await this.#stop(run, plan, ref);
     // A suspended machine does not let go of its disks; its memory can't move and goes here.
     if (machine.record.power_state === 'Suspended') await this.power.stop(machine.ref, 'hard', signal);
-    run.enter('swap');
+    enter('swap');
     const order = {
       existing: ref,
       imported: machine,
       wanted: wantedState(machine, archive, plan, await this.states.load(ref, signal)),
       run: identity,
       onSwapped: () => {
-        run.enter('configure');
+        enter('configure');
       },
       signal,
     };
@@ -198,46 +176,41 @@ export class MachineRestoreRunner {
     forgetStop();
     keep();
     if (done.left.length > 0) {
-      run.warn('FIELDS_NOT_TAKEN', `The pool keeps these fields in its own way: ${done.left.join(', ')}.`);
+      operation.warn('FIELDS_NOT_TAKEN', `The pool keeps these fields in its own way: ${done.left.join(', ')}.`);
     }
     try {
       await this.overwriter.finish(done);
     } catch (cause) {
-      this.#report(run, [{ what: 'old data of the overwritten machine', cause }]);
+      operation.warnOfLeftover('old data of the overwritten machine', cause);
     }
     return { ref, uuid: done.journal.machine };
   }
 
   /** Stops the machine if it runs; until the returned function is called, a failure starts it again. */
-  async #stop(run: Run, { wish }: MachineRestorePlan, ref: RefOf<'VM'>): Promise<() => void> {
-    const { record } = await this.states.load(ref, run.signal);
+  async #stop({ operation }: Run, { wish }: MachineRestorePlan, ref: RefOf<'VM'>): Promise<() => void> {
+    const { cleanup, signal } = operation;
+    const { record } = await this.states.load(ref, signal);
     if (record.power_state === 'Halted' || wish.stop === undefined) return () => undefined;
-    const forget = run.cleanup.add(`stop of "${record.name_label}"`, () => this.power.start(ref));
-    await this.power.stop(ref, wish.stop, run.signal);
+    const forget = cleanup.add(`stop of "${record.name_label}"`, () => this.power.start(ref));
+    await this.power.stop(ref, wish.stop, signal);
     return forget;
   }
 
   /** Data that has been restored and checked is not thrown away because a host has no memory left. */
-  async #start(run: Run, plan: MachineRestorePlan, { ref }: Restored): Promise<boolean> {
-    run.enter('start');
+  async #start({ operation }: Run, plan: MachineRestorePlan, { ref }: Restored): Promise<boolean> {
+    operation.enter('start');
     try {
       // The plan has looked, but the data took its time.
-      const double = plan.wish.macs === 'keep' ? await this.survey.awakeDouble(ref, run.signal) : undefined;
+      const double = plan.wish.macs === 'keep' ? await this.survey.awakeDouble(ref, operation.signal) : undefined;
       if (double !== undefined) {
-        run.warn('NOT_STARTED', `It was not started: "${double.name_label}" runs with one of its MAC addresses.`);
+        operation.warn('NOT_STARTED', `It was not started: "${double.name_label}" runs with one of its MAC addresses.`);
         return false;
       }
       await this.power.start(ref, plan.host?.ref);
       return true;
     } catch (error) {
-      run.warn('NOT_STARTED', `It was restored but does not start: ${reasonOf(error)}`);
+      operation.warn('NOT_STARTED', `It was restored but does not start: ${reasonOf(error)}`);
       return false;
-    }
-  }
-
-  #report({ warn }: Run, failures: readonly CleanupFailure[]): void {
-    for (const { what, cause } of failures) {
-      warn('LEFTOVER', `The ${what} could not be released: ${reasonOf(cause)} A later reconcile takes care of it.`);
     }
   }
 }
