@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { type Clock } from '../../src/common/clock.js';
 import { OwnObjects } from '../../src/session/own-objects.js';
 import { type PoolConnection } from '../../src/session/pool-connection.js';
-import { LEASE_MS, readRunMark, type RunIdentity } from '../../src/session/run-marks.js';
+import { LEASE_MS, readRunMark, RUN_MARK_KEY, runMark, type RunIdentity } from '../../src/session/run-marks.js';
 import { type RefOf } from '../../src/xapi/xapi-records.js';
 import { type OpenPool, openSmallPool } from '../journeys/support/open-pool.js';
 
@@ -112,5 +112,27 @@ describe('OwnObjects', () => {
     expect(await pool.call('VM.get_by_name_label', ['db'])).to.deep.equal([]);
     expect((await pool.allRecords('VDI')).size).to.equal(before - 1);
     expect(await pool.call('VM.get_by_name_label', ['kept'])).to.have.length(1);
+  });
+
+  it('removes a disk that the control domain still holds after an upload was cancelled (found by torture)', async () => {
+    const { store } = open.running.pool;
+    const { VBDs: devices } = await pool.record('VM', vm);
+    const { VDI: disk } = await pool.record('VBD', devices[0]!);
+    const { SR: storage } = await pool.record('VDI', disk);
+    const make = async (name: string, holder: string): Promise<RefOf<'VDI'>> => {
+      const other_config = { [RUN_MARK_KEY]: runMark(RUN, 'import', clock.now) };
+      const wish = { name_label: name, SR: storage, virtual_size: 1024 * 1024, type: 'user', other_config };
+      const made = await pool.call<RefOf<'VDI'>>('VDI.create', [{ ...wish, sharable: false, read_only: false }]);
+      const qos = { qos_algorithm_type: '', qos_algorithm_params: {} };
+      const device = { VM: holder, VDI: made, userdevice: '9', bootable: false, mode: 'RW', type: 'Disk' };
+      await pool.call('VBD.create', [{ ...device, unpluggable: true, empty: false, other_config: {}, ...qos }]);
+      return made;
+    };
+    const [control] = store.all('VM').find(([, { is_control_domain: isControl }]) => isControl === true)!;
+    const held = await make('held', control);
+    const used = await make('used', vm);
+    await own.destroyImported('r1');
+    expect(store.find('VDI', held)).to.equal(undefined);
+    expect(store.find('VDI', used)).not.to.equal(undefined);
   });
 });

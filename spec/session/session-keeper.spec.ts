@@ -454,6 +454,7 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
       ref: 'OpaqueRef:t' as RefOf<'task'>,
       uuid: 'u',
       verdict: new Promise(() => undefined),
+      settled: () => Promise.resolve(),
       release: () => Promise.resolve(),
     };
     const signal = new AbortController().signal;

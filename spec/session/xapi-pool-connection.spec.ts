@@ -250,6 +250,38 @@ describe('XapiPoolConnection, with a simulated pool', () => {
       expect(sim.pool.store.all('task')).to.deep.equal([]);
     });
 
+    it('leaves no task of a call that nobody waits for when it is closed (found by torture)', async () => {
+      const connection = await open();
+      const [storage] = sim.pool.store.all('SR')[0]!;
+      sim.addFault({ match: { call: 'task.destroy' }, occurrence: 1, action: { delayMs: 100 } });
+      const scan = connection.callTask('SR.scan', [storage]).catch((error: unknown) => error);
+      await connection.close();
+      await scan;
+      expect(sim.pool.store.all('task')).to.deep.equal([]);
+    });
+
+    it('waits for the end of a task that was cancelled, and not for ever (found by torture)', async () => {
+      const connection = await open();
+      const controller = new AbortController();
+      const task = await connection.createTask('label', 'description', controller.signal);
+      // The pool is told to cancel, and works on.
+      const remove = sim.addFault({ match: { call: 'task.cancel' }, action: { failWith: ['INTERNAL_ERROR', 'x'] } });
+      controller.abort(new Error('enough'));
+      await failureOf(task.verdict);
+      let isSettled = false;
+      const settled = task.settled(60_000).then(() => (isSettled = true));
+      await connection.record('task', task.ref);
+      expect(isSettled).to.equal(false);
+      await connection.call('task.set_status', [task.ref, 'cancelled']);
+      await settled;
+      await task.release();
+      const endless = await connection.createTask('label', 'description');
+      await endless.settled(1);
+      await endless.release();
+      remove();
+      expect(sim.pool.store.all('task')).to.deep.equal([]);
+    });
+
     it('says that a task was lost when it vanishes', async () => {
       const connection = await open();
       const task = await connection.createTask('label', 'description');

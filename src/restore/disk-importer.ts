@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { inject, injectable } from 'inversify';
 import { type CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
@@ -13,9 +13,13 @@ import { checkedData } from '../transfer/checked-stream.js';
 import { DiskDigest } from '../transfer/disk-digest.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
 import { pump } from '../transfer/pump.js';
+import { isXapiError } from '../xapi/xapi-error.js';
 import { type RefOf } from '../xapi/xapi-records.js';
 import { readSavedDisk } from './disk-reader.js';
 import { type DiskRestorePlan } from './disk-restore-plan.js';
+
+/** After an import that broke off the pool has the disk in use for a moment; then it can be removed at once. */
+const POOL_CLEANUP_WAIT_MS = 10_000;
 
 export interface DiskImportOrder {
   readonly plan: DiskRestorePlan;
@@ -123,7 +127,12 @@ export class DiskImporter {
     const body = checkedData(opened.stream, check);
     cleanup.add('data on its way', () => body.destroy());
     const query = { vdi: ref, format };
-    await this.pool.upload({ path: '/import_raw_vdi', query, body, bytes, task, signal, forceHttps });
+    try {
+      await this.pool.upload({ path: '/import_raw_vdi', query, body, bytes, task, signal, forceHttps });
+    } catch (error) {
+      if (!isXapiError(error) && Readable.isDisturbed(body)) await task.settled(POOL_CLEANUP_WAIT_MS);
+      throw error;
+    }
     meter.complete(item, { bytes, sha256: sha256.digest('hex') });
   }
 

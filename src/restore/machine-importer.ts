@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { inject, injectable } from 'inversify';
 import { disksOf, type Machine } from '../browser/machine.js';
 import { type CleanupStack } from '../common/cleanup-stack.js';
@@ -6,7 +7,7 @@ import { BackupError, type RestoreMedia } from '../contract/index.js';
 import { type XvaArchive } from '../format/ova-xml.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { OwnObjects } from '../session/own-objects.js';
-import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
+import { PoolConnection } from '../session/pool-connection.js';
 import { runMark, type RunIdentity } from '../session/run-marks.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
 import { type VerifiedArchive } from '../transfer/verified-archive.js';
@@ -129,19 +130,9 @@ export class MachineImporter {
     try {
       return await this.pool.upload({ path: '/import', query, body: archive.stream, bytes, task, signal, forceHttps });
     } catch (error) {
-      if (!isXapiError(error)) await this.#settled(task);
+      if (!isXapiError(error) && Readable.isDisturbed(archive.stream)) await task.settled(POOL_CLEANUP_WAIT_MS);
       throw error;
     }
-  }
-
-  async #settled(task: HandlerTask): Promise<void> {
-    const waiting = new AbortController();
-    const over = task.verdict.then(
-      () => undefined,
-      () => undefined,
-    );
-    await Promise.race([over, this.clock.sleep(POOL_CLEANUP_WAIT_MS, waiting.signal).catch(() => undefined)]);
-    waiting.abort();
   }
 }
 

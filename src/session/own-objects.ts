@@ -1,7 +1,7 @@
 import { inject, injectable } from 'inversify';
 import { Clock } from '../common/clock.js';
 import { isXapiError } from '../xapi/xapi-error.js';
-import { isNullRef, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
+import { isNullRef, type RefOf, type VdiRecord, type VmRecord } from '../xapi/xapi-records.js';
 import { PoolConnection } from './pool-connection.js';
 import {
   type BaseMark,
@@ -151,11 +151,15 @@ export class OwnObjects {
       const mark = readRunMark(other_config);
       return mark?.run === runId && mark.role === 'import';
     };
-    for (const [ref, machine] of await this.pool.allRecords('VM')) {
+    const machines = await this.pool.allRecords('VM');
+    for (const [ref, machine] of machines) {
       if (isOurs(machine) && !machine.is_a_snapshot) await this.destroyMachine(ref);
     }
+    // A transfer that broke off leaves its disk with the control domain for a moment: that is nobody's use of it.
+    const ofControl = [...machines.values()].filter((one) => one.is_control_domain).flatMap(({ VBDs }) => VBDs);
+    const isFree = ({ VBDs }: VdiRecord): boolean => VBDs.every((device) => ofControl.includes(device));
     for (const [ref, disk] of await this.pool.allRecords('VDI')) {
-      if (isOurs(disk) && !disk.is_a_snapshot && disk.VBDs.length === 0) await this.destroyDisk(ref);
+      if (isOurs(disk) && !disk.is_a_snapshot && isFree(disk)) await this.destroyDisk(ref);
     }
   }
 

@@ -33,6 +33,11 @@ export interface HandlerTask {
    * rejection is never unhandled. Aborting the signal cancels the task in the pool.
    */
   readonly verdict: Promise<string>;
+  /**
+   * Resolves when the pool has ended the task, or after `limitMs`; the signal that cancelled it does not shorten that. Never
+   * rejects. A pool that was told to cancel works on for a moment, and takes away what it had made.
+   */
+  settled(limitMs: number): Promise<void>;
   /** Ends following; a pending task is cancelled and marked failed; then it is destroyed. Never rejects. */
   release(): Promise<void>;
 }

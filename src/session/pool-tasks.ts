@@ -9,6 +9,8 @@ import { type HandlerTask, type TaskOptions } from './pool-connection.js';
 
 /** How long a cancelled call may take to end before we let go of it. */
 const CANCEL_GRACE_MS = 60_000;
+/** The same when the connection is being closed. */
+const CLOSE_GRACE_MS = 5_000;
 
 /** Tasks: those that calls start, and those that we make for handlers. */
 export class PoolTasks {
@@ -16,6 +18,8 @@ export class PoolTasks {
   readonly #clock: Clock;
   readonly #callTimeoutMs: number;
   readonly #open = new Set<HandlerTask>();
+  readonly #running = new Set<Promise<string>>();
+  readonly #closing = new AbortController();
 
   constructor(call: TaskCall, clock: Clock, callTimeoutMs: number) {
     this.#call = call;
@@ -28,6 +32,16 @@ export class PoolTasks {
    * waited for: a call that made it all the same gives its result, because only the caller can undo it.
    */
   async callTask(method: string, args: readonly unknown[], options: TaskOptions = {}): Promise<string> {
+    const running = this.#callTask(method, args, options);
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  async #callTask(method: string, args: readonly unknown[], options: TaskOptions): Promise<string> {
     const { signal, onProgress, timeoutMs = this.#callTimeoutMs } = options;
     signal?.throwIfAborted();
     // Not under the signal: the work must not go on unseen.
@@ -35,7 +49,7 @@ export class PoolTasks {
     const follow = { call: this.#call, clock: this.#clock, onProgress };
     const onTimeout = (): Error => new TransportError('timeout', `${method} did not end in ${timeoutMs} ms.`);
     try {
-      const result = await withDeadline([signal], timeoutMs, onTimeout, async (limited) => {
+      const result = await withDeadline([signal, this.#closing.signal], timeoutMs, onTimeout, async (limited) => {
         try {
           return await followTask(ref, { ...follow, signal: limited });
         } catch (error) {
@@ -69,15 +83,18 @@ export class PoolTasks {
     }
   }
 
-  /** Releases what nobody released. */
+  /** Ends the calls that nobody waits for any more, and releases what nobody released. */
   async close(): Promise<void> {
+    this.#closing.abort(new TransportError('interrupted', 'The connection is being closed.'));
+    await Promise.allSettled([...this.#running]);
     await Promise.all([...this.#open].map((task) => task.release()));
   }
 
   async #cancelled(ref: RefOf<'task'>, reason: Error): Promise<string> {
     await this.#call('task.cancel', [ref], {}).catch(() => undefined);
     const onTimeout = (): Error => reason;
-    return await withDeadline([], CANCEL_GRACE_MS, onTimeout, async (signal) => {
+    const graceMs = this.#closing.signal.aborted ? CLOSE_GRACE_MS : CANCEL_GRACE_MS;
+    return await withDeadline([], graceMs, onTimeout, async (signal) => {
       try {
         return await followTask(ref, { call: this.#call, clock: this.#clock, signal });
       } catch {
@@ -93,6 +110,7 @@ class FollowedTask implements HandlerTask {
   readonly uuid: string;
   readonly verdict: Promise<string>;
   readonly #call: TaskCall;
+  readonly #clock: Clock;
   readonly #stop = new AbortController();
   readonly #onRelease: () => void;
   readonly #signal: AbortSignal | undefined;
@@ -110,6 +128,7 @@ class FollowedTask implements HandlerTask {
     this.ref = ref;
     this.uuid = first.task.uuid;
     this.#call = call;
+    this.#clock = clock;
     this.#signal = signal;
     this.#onRelease = onRelease;
     signal?.addEventListener('abort', this.#cancel, { once: true });
@@ -120,8 +139,7 @@ class FollowedTask implements HandlerTask {
         return result;
       },
       (error: unknown) => {
-        // Only the task's own word ends it; a lost connection does not.
-        if (isXapiError(error) && (error.taskUuid !== undefined || error.code === TASK_LOST)) this.#isPending = false;
+        if (isEnd(error)) this.#isPending = false;
         throw error;
       },
     );
@@ -132,6 +150,19 @@ class FollowedTask implements HandlerTask {
   readonly #cancel = (): void => {
     this.#call('task.cancel', [this.ref], {}).catch(() => undefined);
   };
+
+  async settled(limitMs: number): Promise<void> {
+    const onTimeout = (): Error => new TransportError('timeout', `The task did not end in ${limitMs} ms.`);
+    const follow = { call: this.#call, clock: this.#clock };
+    try {
+      await withDeadline([this.#stop.signal], limitMs, onTimeout, (signal) =>
+        followTask(this.ref, { ...follow, signal }),
+      );
+      this.#isPending = false;
+    } catch (error) {
+      if (isEnd(error)) this.#isPending = false;
+    }
+  }
 
   release(): Promise<void> {
     this.#released ??= this.#release();
@@ -145,4 +176,9 @@ class FollowedTask implements HandlerTask {
     await removeTask(this.ref, this.#call, isPending);
     this.#onRelease();
   }
+}
+
+/** Only the task's own word ends it; a lost connection does not. */
+function isEnd(error: unknown): boolean {
+  return isXapiError(error) && (error.taskUuid !== undefined || error.code === TASK_LOST);
 }
