@@ -1,12 +1,12 @@
 import { expect } from 'chai';
-import { type PartName, PARTS, runPart } from '../torture/parts.js';
+import { PART_NAMES, PARTS, runPart } from '../torture/parts.js';
 
 describe('torture, a small sample', function () {
   this.timeout(60_000);
 
-  for (const name of Object.keys(PARTS) as PartName[]) {
+  for (const name of PART_NAMES) {
     it(`finds nothing wrong: ${PARTS[name].title}`, async () => {
-      const { counts, problems } = await runPart(name, { seed: 3, isShort: true });
+      const { counts, problems } = await runPart(name, { seed: 3, isShort: true, share: 0 });
       expect(problems).to.deep.equal([]);
       expect(Math.max(...Object.values(counts))).to.be.greaterThan(0);
     });

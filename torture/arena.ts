@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { lastValueFrom, type Observable, tap } from 'rxjs';
+import { fromEvent, lastValueFrom, type Observable, takeUntil, tap } from 'rxjs';
 import { CleanupStack } from '../src/common/cleanup-stack.js';
 import { systemClock, type Clock } from '../src/common/clock.js';
 import {
@@ -84,6 +84,19 @@ const ARENA_POOL: PoolDefinition = {
   ],
 };
 
+export interface ArenaWish {
+  readonly openHandle?: OpenItemHandle;
+  /** How long the client waits for a call or for bytes. */
+  readonly limitMs?: number;
+}
+
+/** How a caller ends an operation early. */
+export interface Stop {
+  readonly signal?: AbortSignal;
+  /** The Observable is unsubscribed from when it aborts. */
+  readonly unsubscribe?: AbortSignal;
+}
+
 export type Digests = Readonly<Record<string, string>>;
 
 /** A pool, the product over a repository on a real folder, and what is left when everything is closed. */
@@ -98,6 +111,8 @@ export class Arena {
     readonly source: BackupSource,
     readonly provider: BackupSourceProvider,
     readonly repository: DirectoryRepository,
+    /** Codes of all warnings in the log. */
+    readonly logged: readonly string[],
     cleanup: CleanupStack,
     close: () => Promise<void>,
   ) {
@@ -105,7 +120,7 @@ export class Arena {
     this.#close = close;
   }
 
-  static async open(openHandle: OpenItemHandle = openNewFile): Promise<Arena> {
+  static async open({ openHandle = openNewFile, limitMs = LIMIT_MS }: ArenaWish = {}): Promise<Arena> {
     const cleanup = new CleanupStack();
     try {
       const running = await startSimulatedPool({ poolFile: ARENA_POOL });
@@ -118,9 +133,10 @@ export class Arena {
         hostId: HOST_ID,
         openHandle,
       });
-      const { source, provider, close } = await openSource(running, 0);
+      const logged: string[] = [];
+      const { source, provider, close } = await openSource(running, 0, limitMs, logged);
       cleanup.add('the plugin', close);
-      return new Arena(running, source, provider, repository, cleanup, close);
+      return new Arena(running, source, provider, repository, logged, cleanup, close);
     } catch (error) {
       await cleanup.run();
       throw error;
@@ -137,10 +153,21 @@ export class Arena {
     return (found?.[1].uuid as string | undefined) ?? '';
   }
 
-  async backup(source: string, level: BackupLevel | 'auto', options: Options = {}): Promise<SavesetRecord> {
+  async backup(
+    source: string,
+    level: BackupLevel | 'auto',
+    options: Options = {},
+    { signal, unsubscribe }: Stop = {},
+  ): Promise<SavesetRecord> {
     const [target] = await this.source.resolve([source]);
-    const { source: opened, repository } = this;
-    const request = { level, options };
+    const { repository } = this;
+    const opened = Object.create(this.source, {
+      backup: {
+        value: (...args: Parameters<BackupSource['backup']>) => untilLeft(this.source.backup(...args), unsubscribe),
+      },
+      settle: { value: this.source.settle.bind(this.source) },
+    }) as BackupSource;
+    const request = { level, options, ...(signal === undefined ? {} : { signal }) };
     const onEvent = (event: { readonly type: string; readonly code?: string }): void => {
       if (event.type === 'warning') this.warnings.push(event.code ?? '');
     };
@@ -148,14 +175,19 @@ export class Arena {
     return (await runBackup({ source: opened, target: target!, repository, request, onEvent })).record;
   }
 
-  async restore(savesetId: string, request: RestoreRequest): Promise<RestoreReport> {
+  async restore(
+    savesetId: string,
+    request: RestoreRequest,
+    { signal, unsubscribe }: Stop = {},
+  ): Promise<RestoreReport> {
     this.warnings.length = 0;
     const onEvent = (event: { readonly type: string; readonly code?: string }): void => {
       if (event.type === 'warning') this.warnings.push(event.code ?? '');
     };
     const media = await this.repository.openMedia(savesetId);
+    const stoppable = signal === undefined ? request : { ...request, signal };
     return await lastReport(
-      this.source.restore(request, media).pipe(
+      untilLeft(this.source.restore(stoppable, media), unsubscribe).pipe(
         tap((event) => {
           onEvent(event);
         }),
@@ -165,7 +197,7 @@ export class Arena {
 
   /** What a host does some time after it died: everything of a dead run is repaired or removed. */
   async reconcileLater(laterMs: number): Promise<readonly string[]> {
-    const { source, close } = await openSource(this.running, laterMs);
+    const { source, close } = await openSource(this.running, laterMs, LIMIT_MS);
     try {
       return (await source.reconcile()).kept.map(({ kind, name, why }) => `${kind} ${name}: ${why}`);
     } finally {
@@ -245,6 +277,10 @@ export class Arena {
   }
 }
 
+function untilLeft<T>(events: Observable<T>, left: AbortSignal | undefined): Observable<T> {
+  return left === undefined ? events : events.pipe(takeUntil(fromEvent(left, 'abort')));
+}
+
 async function lastReport(events: Observable<RestoreEvent>): Promise<RestoreReport> {
   const last = await lastValueFrom(events);
   if (last.type === 'completed') return last.report;
@@ -257,11 +293,16 @@ interface Opened {
   readonly close: () => Promise<void>;
 }
 
-async function openSource(running: RunningPool, laterMs: number): Promise<Opened> {
+async function openSource(
+  running: RunningPool,
+  laterMs: number,
+  limitMs: number,
+  logged: string[] = [],
+): Promise<Opened> {
   const clock: Clock = { ...hurriedClock, nowMs: () => systemClock.nowMs() + laterMs };
   const plugin = createPlugin({ clock });
   const host: HostServices = {
-    logger: SILENT,
+    logger: loggerInto(logged),
     hostId: HOST_ID,
     resolveSecret: () => Promise.resolve(running.password),
   };
@@ -269,14 +310,14 @@ async function openSource(running: RunningPool, laterMs: number): Promise<Opened
   const close = (): Promise<void> => plugin.deactivate();
   try {
     const provider = sources[0]!;
-    return { source: await provider.open(clientOf(running)), provider, close };
+    return { source: await provider.open(clientOf(running, limitMs)), provider, close };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-function clientOf(running: RunningPool): ClientConfig {
+function clientOf(running: RunningPool, limitMs: number): ClientConfig {
   return {
     name: 'torture',
     settings: {
@@ -285,19 +326,23 @@ function clientOf(running: RunningPool): ClientConfig {
       password: 'env:TORTURE',
       trust: { fingerprints: running.hosts.map(({ fingerprint256 }) => fingerprint256) },
       httpPort: Number(new URL(running.httpUrl).port),
-      idleTimeoutMs: LIMIT_MS,
-      firstByteTimeoutMs: LIMIT_MS,
-      callTimeoutMs: LIMIT_MS,
+      idleTimeoutMs: limitMs,
+      firstByteTimeoutMs: limitMs,
+      callTimeoutMs: limitMs,
       connectTimeoutMs: 2_000,
-      reconnectTimeoutMs: LIMIT_MS,
+      reconnectTimeoutMs: limitMs,
     },
   };
 }
 
-const SILENT: HostLogger = {
-  child: () => SILENT,
-  error: () => undefined,
-  warn: () => undefined,
-  info: () => undefined,
-  debug: () => undefined,
-};
+/** Keeps the codes of warnings: whoever has unsubscribed is told of them only there. */
+function loggerInto(codes: string[]): HostLogger {
+  const logger: HostLogger = {
+    child: () => logger,
+    error: () => undefined,
+    warn: (_message, fields) => codes.push(String(fields?.code)),
+    info: () => undefined,
+    debug: () => undefined,
+  };
+  return logger;
+}

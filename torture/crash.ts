@@ -1,59 +1,17 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { packageRoot } from '../src/common/package-root.js';
 import { systemClock } from '../src/common/clock.js';
 import { SeededRandom } from '../spec/journeys/support/seeded-random.js';
-import { Arena, type Digests } from './arena.js';
-import { differences } from './fault-matrix.js';
+import { Arena } from './arena.js';
+import { runCommand } from './command.js';
+import { lengthOf } from './interrupt.js';
+import { differences } from './judging.js';
 import { withoutBases } from './operations.js';
 import { type PartResult } from './report.js';
+import { prepare, type Scene, STORIES, type Story } from './stories.js';
+import { watch } from './watching.js';
 
-const MAIN = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
 const LATEST_KILL_MS = 25;
 /** Every lease is over by then. */
 const LATER_MS = 48 * 60 * 60_000;
-const LONGEST_MS = 60_000;
-
-interface Story {
-  readonly name: string;
-  /** The command that is killed; `savesetId` is that of the newest saveset. */
-  readonly command: (savesetId: string) => readonly string[];
-  /** Savesets that are there before. */
-  readonly before: readonly (readonly [level: 'full' | 'incremental', format: 'xva' | 'disks'])[];
-  readonly isOverwrite?: boolean;
-}
-
-const STORIES: readonly Story[] = [
-  { name: 'backup, xva', command: () => ['backup', 'vm/web', '--format', 'xva'], before: [] },
-  { name: 'backup, disks', command: () => ['backup', 'vm/web', '--format', 'disks'], before: [] },
-  { name: 'backup, incremental', command: () => ['backup', 'vm/web'], before: [['full', 'disks']] },
-  { name: 'restore new', command: (id) => ['restore', id, '--as', 'copy'], before: [['full', 'xva']] },
-  {
-    name: 'restore new, chain',
-    command: (id) => ['restore', id, '--as', 'copy'],
-    before: [
-      ['full', 'disks'],
-      ['incremental', 'disks'],
-    ],
-  },
-  {
-    name: 'overwrite',
-    command: (id) => ['restore', id, '--overwrite', '-o', 'stop=hard'],
-    before: [['full', 'xva']],
-    isOverwrite: true,
-  },
-  {
-    name: 'overwrite, chain',
-    command: (id) => ['restore', id, '--overwrite', '-o', 'stop=hard'],
-    before: [
-      ['full', 'disks'],
-      ['incremental', 'disks'],
-    ],
-    isOverwrite: true,
-  },
-];
 
 /** Kills a command line at random moments, and looks at what reconcile and the next run make of it. */
 export async function tortureByCrash(seed: number, kills: number, workers: number): Promise<PartResult> {
@@ -69,8 +27,9 @@ export async function tortureByCrash(seed: number, kills: number, workers: numbe
   };
   const problems: string[] = [];
   const lengths = new Map<Story, number>();
-  const first = seed % STORIES.length;
-  const stories = [...STORIES.slice(first), ...STORIES.slice(0, first)].slice(0, kills);
+  const ofMachine = STORIES.filter(({ ofMachine: isOne }) => isOne !== false);
+  const first = seed % ofMachine.length;
+  const stories = [...ofMachine.slice(first), ...ofMachine.slice(0, first)].slice(0, kills);
   for (const story of stories) lengths.set(story, await lengthOf(story));
   const todo = Array.from({ length: kills }, (_, number) => {
     const story = stories[number % stories.length]!;
@@ -88,39 +47,6 @@ export async function tortureByCrash(seed: number, kills: number, workers: numbe
   };
   await Promise.all(Array.from({ length: workers }, work));
   return { counts, problems };
-}
-
-interface Scene {
-  readonly arena: Arena;
-  readonly savesetId: string;
-  readonly saved: Digests;
-  readonly now: Digests;
-}
-
-async function prepare(arena: Arena, story: Story): Promise<Scene> {
-  const uuid = arena.uuidOf('web');
-  let savesetId = '';
-  for (const [level, format] of story.before) {
-    arena.scribble(uuid, level.length);
-    ({ savesetId } = await arena.backup('vm/web', level, { format }));
-  }
-  const saved = arena.disksOf(uuid);
-  arena.scribble(uuid, 99);
-  return { arena, savesetId, saved, now: arena.disksOf(uuid) };
-}
-
-/** How many calls, transfers and reads the pool sees when nobody is killed. */
-async function lengthOf(story: Story): Promise<number> {
-  const arena = await Arena.open();
-  try {
-    const { savesetId } = await prepare(arena, story);
-    const steps = { seen: 0 };
-    watch(arena, () => (steps.seen += 1));
-    await run(arena, story.command(savesetId), () => undefined);
-    return steps.seen;
-  } finally {
-    await arena.close();
-  }
 }
 
 async function crash(
@@ -145,7 +71,12 @@ async function crash(
           kill();
         });
     });
-    const wasKilled = await run(arena, story.command(scene.savesetId), (killer) => (kill = killer));
+    const { signal } = await runCommand(arena, story.command(scene.savesetId), (send) => {
+      kill = () => {
+        send('SIGKILL');
+      };
+    });
+    const wasKilled = signal === 'SIGKILL';
     add(wasKilled ? 'kills' : 'too late');
     await quiet(arena);
     const problems: string[] = [];
@@ -225,58 +156,8 @@ async function next({ arena }: Scene, counts: Record<string, number>): Promise<r
   return [...problems, ...(await arena.strays()).map((one) => `in the repository: ${one}`)];
 }
 
-/** Calls `onStep` for each call, transfer and NBD read that the pool sees. */
-function watch(arena: Arena, onStep: () => void): void {
-  const { faults } = arena.running.pool;
-  const [forCall, forTransfer, forNbd] = [
-    faults.forCall.bind(faults),
-    faults.forTransfer.bind(faults),
-    faults.forNbd.bind(faults),
-  ];
-  faults.forCall = (...call) => {
-    onStep();
-    return forCall(...call);
-  };
-  faults.forTransfer = (...transfer) => {
-    onStep();
-    return forTransfer(...transfer);
-  };
-  faults.forNbd = (...read) => {
-    onStep();
-    return forNbd(...read);
-  };
-}
-
 /** The pool has noticed that the client is gone: nothing runs any more. */
 async function quiet(arena: Arena): Promise<void> {
   const isBusy = (): boolean => arena.running.pool.store.all('task').some(([, { status }]) => status === 'pending');
   for (const endMs = Date.now() + 2000; isBusy() && Date.now() < endMs;) await systemClock.sleep(10);
-}
-
-/** True when it was killed before it ended. */
-async function run(arena: Arena, args: readonly string[], onStarted: (kill: () => void) => void): Promise<boolean> {
-  const folder = dirname(arena.repository.path);
-  const { running } = arena;
-  const settings = {
-    url: running.url,
-    username: running.username,
-    password: 'env:TORTURE',
-    trust: { fingerprints: running.hosts.map(({ fingerprint256 }) => fingerprint256) },
-  };
-  const config = join(folder, 'config.json');
-  await writeFile(config, JSON.stringify({ repository: arena.repository.path, clients: { torture: { settings } } }));
-  const env = { ...process.env, TORTURE: running.password };
-  const child = spawn(process.execPath, [MAIN, ...args, '--config', config, '--json'], {
-    cwd: folder,
-    env,
-    stdio: 'ignore',
-  });
-  const kill = (): void => {
-    child.kill('SIGKILL');
-  };
-  onStarted(kill);
-  const tooLong = setTimeout(kill, LONGEST_MS);
-  await once(child, 'exit');
-  clearTimeout(tooLong);
-  return child.signalCode === 'SIGKILL';
 }

@@ -1,9 +1,10 @@
-import { readdir } from 'node:fs/promises';
-import { isBackupError, type SavesetItem } from '../src/contract/index.js';
+import { isBackupError } from '../src/contract/index.js';
 import { type Fault, type PoolState } from '../src/simulator/index.js';
-import { SeededRandom } from '../spec/journeys/support/seeded-random.js';
 import { Arena } from './arena.js';
-import { FAULT_ROWS, type FaultRow, type Footprint, placesOf } from './fault-rows.js';
+import { inTurns } from './balance.js';
+import { FAULT_ROWS, type FaultRow, placesOf } from './fault-rows.js';
+import { footprintOf } from './footprint.js';
+import { BY_START, differences, handleCount, textOf, within } from './judging.js';
 import { type Operation, OPERATIONS } from './operations.js';
 import { type PartResult } from './report.js';
 
@@ -21,6 +22,8 @@ interface Cell {
 interface CellResult {
   readonly name: string;
   readonly outcome: string;
+  /** Its name in the rows. */
+  readonly fault: string;
   /** The fault struck. */
   readonly isMet: boolean;
   /** Something was left and told, and reconcile took it away. */
@@ -35,12 +38,14 @@ interface MatrixWish {
   readonly isShort: boolean;
   readonly seed: number;
   readonly match?: string | undefined;
-  readonly minutes?: number;
+  /** No cell begins later, once so many had their turn. */
+  readonly minutes: number;
+  readonly leastCells: number;
 }
 
 /** Runs the matrix, or every so-many-th cell of it. */
 export async function tortureByFaults(
-  { isShort, seed, match, minutes = Infinity }: MatrixWish,
+  { isShort, seed, match, minutes, leastCells }: MatrixWish,
   kind: Operation['kind'],
 ): Promise<PartResult> {
   const ofKind = OPERATIONS.filter((operation) => operation.kind === kind);
@@ -50,7 +55,10 @@ export async function tortureByFaults(
   );
   const step = isShort ? Math.ceil(all.length / SHORT_CELLS) : 1;
   const cells = all.filter((_, index) => index % step === 0);
-  const results = await runAll(shuffled(cells, seed), performance.now() + minutes * 60_000);
+  const results = await runAll(
+    inTurns(cells, seed, ({ operation, row }) => [operation.name, `${row.meets} ${row.name}`]),
+    { untilMs: performance.now() + minutes * 60_000, leastCells },
+  );
   const met = results.filter(({ isMet }) => isMet);
   const counts: Record<string, number> = {
     'cells in which the fault struck': met.length,
@@ -61,6 +69,7 @@ export async function tortureByFaults(
       .length,
     'left something, told, and reconcile removed it': met.filter(({ isHealed }) => isHealed).length,
   };
+  counts['different faults'] = new Set(met.map(({ fault }) => fault)).size;
   for (const { operation } of cells) {
     const mine = results.filter(({ name, isMet }) => isMet && name.startsWith(`${operation.name} / `));
     counts[`cells of ${operation.name}`] = mine.length;
@@ -68,17 +77,11 @@ export async function tortureByFaults(
   return { counts, problems: results.flatMap(({ name, problems }) => problems.map((one) => `${name}: ${one}`)) };
 }
 
-/** The same order for the same seed. */
-function shuffled<T>(all: readonly T[], seed: number): readonly T[] {
-  const random = new SeededRandom(seed);
-  return all
-    .map((one) => ({ one, rank: random.below(2 ** 31) }))
-    .sort((first, second) => first.rank - second.rank)
-    .map(({ one }) => one);
-}
-
 /** One after the other: how many handles are open can only be counted when nothing else runs. */
-async function runAll(cells: readonly Cell[], untilMs: number): Promise<readonly CellResult[]> {
+async function runAll(
+  cells: readonly Cell[],
+  { untilMs, leastCells }: { untilMs: number; leastCells: number },
+): Promise<readonly CellResult[]> {
   const results: CellResult[] = [];
   const escaped: string[] = [];
   const onEscape = (error: unknown): void => {
@@ -86,7 +89,7 @@ async function runAll(cells: readonly Cell[], untilMs: number): Promise<readonly
   };
   process.on('uncaughtException', onEscape);
   for (const cell of cells) {
-    if (performance.now() > untilMs) break;
+    if (performance.now() > untilMs && results.length >= leastCells) break;
     const ended = await runCell(cell);
     const result = { ...ended, problems: [...ended.problems, ...escaped.splice(0)] };
     results.push(result);
@@ -113,51 +116,6 @@ async function cellsOf(operations: readonly Operation[]): Promise<readonly Cell[
     }
   }
   return cells;
-}
-
-async function footprintOf(operation: Operation): Promise<Footprint> {
-  const arena = await Arena.open();
-  try {
-    const prepared = await operation.prepare(arena);
-    const { faults } = arena.running.pool;
-    const [forCall, forTransfer, forNbd] = [
-      faults.forCall.bind(faults),
-      faults.forTransfer.bind(faults),
-      faults.forNbd.bind(faults),
-    ];
-    const calls = new Set<string>();
-    const asynchronous = new Set<string>();
-    const transfers = new Map<string, Footprint['transfers'][number]>();
-    let hasNbd = false;
-    faults.forCall = (call) => {
-      calls.add(call.replace(/^Async\./, ''));
-      if (call.startsWith('Async.')) asynchronous.add(call.replace(/^Async\./, ''));
-      return forCall(call);
-    };
-    faults.forTransfer = (method, path) => {
-      const bare = path.replace(/\/+$/, '');
-      if (method === 'GET' || method === 'PUT') transfers.set(`${method} ${bare}`, { method, path: bare, bytes: 0 });
-      return forTransfer(method, path);
-    };
-    faults.forNbd = (what) => {
-      hasNbd = true;
-      return forNbd(what);
-    };
-    await prepared.run();
-    const { records } = await arena.repository.list();
-    const items = records.flatMap((record) => record.items);
-    const sized = [...transfers.values()].map((transfer) => ({ ...transfer, bytes: bytesOf(transfer.path, items) }));
-    return { calls: [...calls], asynchronous, transfers: sized, hasNbd };
-  } finally {
-    await arena.close();
-  }
-}
-
-/** How much goes over a path: what was stored of it, the largest item when there are several. */
-function bytesOf(path: string, items: readonly SavesetItem[]): number {
-  const isOfMetadata = ({ name }: SavesetItem): boolean => /metadata|^machine\.xva$/.test(name);
-  const fitting = items.filter((item) => isOfMetadata(item) === (path === '/export_metadata'));
-  return Math.max(0, ...fitting.map(({ bytes }) => bytes));
 }
 
 async function runCell(cell: Cell): Promise<CellResult> {
@@ -221,7 +179,15 @@ async function runCell(cell: Cell): Promise<CellResult> {
   }
   const more = (await handleCount()) - handles;
   if (more > 0) problems.push(`${more} handles more than before`);
-  return { name: nameOf(cell), outcome, isMet, isHealed, problems, elapsedMs: performance.now() - startedAtMs };
+  return {
+    name: nameOf(cell),
+    fault: `${row.meets} ${row.name}`,
+    outcome,
+    isMet,
+    isHealed,
+    problems,
+    elapsedMs: performance.now() - startedAtMs,
+  };
 }
 
 function judged({ codes, maySucceed = true }: FaultRow, error: unknown, outcome: string): readonly string[] {
@@ -230,70 +196,7 @@ function judged({ codes, maySucceed = true }: FaultRow, error: unknown, outcome:
   return isAllowed ? [] : [`ended with ${outcome}: ${error instanceof Error ? error.message : ''}`];
 }
 
-/** Undefined when the work is done; the error otherwise. */
-async function within(limitMs: number, work: Promise<void>): Promise<unknown> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<unknown>((resolve) => {
-    timer = setTimeout(() => {
-      resolve(`no end within ${limitMs} ms`);
-    }, limitMs);
-  });
-  const done = work.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  try {
-    return await Promise.race([done, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 /** All hosts answer again. */
 async function revive(arena: Arena): Promise<void> {
   for (const { name } of arena.running.hosts) await arena.running.perform('startHost', { host: name });
-}
-
-/** Open files and sockets of this process. */
-async function handleCount(): Promise<number> {
-  return (await readdir('/proc/self/fd').catch(() => [])).length;
-}
-
-/** What a machine's start changes, and drives that were made anew for the same disks. */
-const BY_START =
-  /^(VBD|VM_metrics|VM_guest_metrics|VIF) | (resident_on|platform|domid|last_boot_CPU_flags|guest_metrics|bios_strings|resident_VMs|VBDs|allowed_operations|current_operations|last_booted_record|last_boot_record): /;
-
-/** Classes that say which hosts live. */
-const OF_HOSTS = new Set(['host', 'host_metrics', 'pool', 'host_cpu', 'PBD', 'PIF', 'PIF_metrics', 'Certificate']);
-
-/** Records that came, went or changed. */
-export function differences(before: PoolState, after: PoolState, withoutHosts: boolean): readonly string[] {
-  const found: string[] = [];
-  for (const cls of new Set([...Object.keys(before), ...Object.keys(after)])) {
-    if (withoutHosts && OF_HOSTS.has(cls)) continue;
-    const [had = {}, has = {}] = [before[cls], after[cls]];
-    for (const ref of new Set([...Object.keys(had), ...Object.keys(has)])) {
-      const [one, other] = [had[ref], has[ref]];
-      const label = textOf((one ?? other)?.name_label);
-      if (one === undefined) found.push(`${cls} "${label}" came`);
-      else if (other === undefined) found.push(`${cls} "${label}" went`);
-      else {
-        const fields = Object.keys(one).filter((field) => JSON.stringify(one[field]) !== JSON.stringify(other[field]));
-        for (const field of fields) {
-          found.push(
-            `${cls} "${label}" ${field}: ${JSON.stringify(one[field])} -> ${JSON.stringify(other[field])}`.slice(
-              0,
-              200,
-            ),
-          );
-        }
-      }
-    }
-  }
-  return found;
-}
-
-function textOf(value: unknown): string {
-  if (value instanceof Error) return `${value.name}: ${value.message}`;
-  return typeof value === 'string' ? value : JSON.stringify(value ?? '');
 }

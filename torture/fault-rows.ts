@@ -1,14 +1,6 @@
 import { type BackupErrorCode } from '../src/contract/index.js';
 import { type Fault, type FaultAction, type FaultMatch } from '../src/simulator/index.js';
-
-/** What an operation did in a run without trouble: what a fault can meet. */
-export interface Footprint {
-  /** Names of the calls, each once, in order, without `Async.`; those made with it. */
-  readonly calls: readonly string[];
-  readonly asynchronous: ReadonlySet<string>;
-  readonly transfers: readonly { readonly method: 'GET' | 'PUT'; readonly path: string; readonly bytes: number }[];
-  readonly hasNbd: boolean;
-}
+import { type Footprint } from './footprint.js';
 
 type Place = (bytes: number) => number;
 

@@ -1,7 +1,7 @@
 import { type SavesetRecord } from '../src/contract/index.js';
 import { type PoolState } from '../src/simulator/index.js';
 import { type WireValue } from '../src/simulator/wire/wire-value.js';
-import { type Arena, type Digests } from './arena.js';
+import { type Arena, type Digests, type Stop } from './arena.js';
 
 /** What an operation must have brought about when it says that it succeeded; undefined: all is right. */
 export type Finding = string | undefined;
@@ -10,7 +10,7 @@ export type Compare = (before: PoolState, after: PoolState) => readonly string[]
 
 /** An operation ready to run in its arena. */
 export interface Prepared {
-  run(): Promise<void>;
+  run(stop?: Stop): Promise<void>;
   /**
    * After success. `alike` says what differs between two states of the pool, as far as it matters.
    */
@@ -84,8 +84,8 @@ function backup({ name, source, machine, format, isIncremental = false }: Backup
       const wanted = uuid === undefined ? undefined : arena.disksOf(uuid);
       let record: SavesetRecord | undefined;
       return {
-        run: async () => {
-          record = await arena.backup(source, isIncremental ? 'incremental' : 'full', options);
+        run: async (stop) => {
+          record = await arena.backup(source, isIncremental ? 'incremental' : 'full', options, stop);
         },
         check: async (before, alike) => {
           if (record === undefined) return 'no record';
@@ -125,11 +125,15 @@ function restore({ name, mode, format }: RestoreWish): Operation {
       arena.scribble(uuid, 12);
       let target: string | undefined;
       return {
-        run: async () => {
+        run: async (stop) => {
           const request = mode === 'new' ? { mode, name: 'copy' } : { mode, options: { stop: 'hard' } };
-          target = (await arena.restore(savesetId, request)).targetId;
+          target = (await arena.restore(savesetId, request, stop)).targetId;
         },
-        check: (before) => Promise.resolve(restored(arena, before, { target: target ?? '', saved, mode, uuid })),
+        check: (before) => {
+          // Whoever unsubscribed was not told what came of it.
+          const made = target ?? (mode === 'new' ? arena.uuidOf('copy') : uuid);
+          return Promise.resolve(restored(arena, before, { target: made, saved, mode, uuid }));
+        },
       };
     },
   };
@@ -165,15 +169,17 @@ function restoreDisk(): Operation {
       const wanted = arena.disksOf(uuid)['0'];
       let target: string | undefined;
       return {
-        run: async () => {
-          target = (await arena.restore(savesetId, { mode: 'disk', disk: '0', name: 'one disk' })).targetId;
+        run: async (stop) => {
+          target = (await arena.restore(savesetId, { mode: 'disk', disk: '0', name: 'one disk' }, stop)).targetId;
         },
         check: (before, alike) => {
           const after = arena.state();
           const [came, ...others] = alike(before, after).filter((one) => !/^SR .* VDIs:/.test(one));
           if (came !== 'VDI "one disk" came' || others.length > 0)
             return Promise.resolve(`left: ${[came, ...others].join('; ')}`);
-          return Promise.resolve(arena.digestOf(target ?? '') === wanted ? undefined : 'other bytes came back');
+          return Promise.resolve(
+            arena.digestOf(target ?? arena.uuidOf('one disk', 'VDI')) === wanted ? undefined : 'other bytes came back',
+          );
         },
       };
     },

@@ -1,37 +1,123 @@
+import { tortureByCancel } from './cancel.js';
 import { tortureByCrash } from './crash.js';
 import { tortureByFaults } from './fault-matrix.js';
 import { tortureWithHostileInput } from './hostile-input.js';
+import { tortureByInterrupt } from './interrupt.js';
 import { type PartReport, type PartResult } from './report.js';
 import { tortureFullMedium, tortureStoredData } from './stored-data.js';
 
-interface Wish {
+/** What is asked of a part. */
+export interface Wish {
   readonly seed: number;
+  /** A sample of seconds, for the specs. */
   readonly isShort: boolean;
   /** Only cells whose name this pattern fits. */
   readonly match?: string | undefined;
-  /** How long a matrix may take. Default: as long as it does. */
-  readonly minutes?: number;
+  /** How long a matrix may go on once it has its least number of cells. Default: the part's own. */
+  readonly minutes?: number | undefined;
+  /** Of several processes that share a part, which one this is, from 0. */
+  readonly share: number;
 }
 
-interface Part {
+/**
+ * A part is one entry of `PARTS`. Its `run` gets a `Wish` and resolves to `{ counts, problems }`: counts by what they
+ * count (those of several shares are added up; the ones that begin with "ms" keep the largest), and a sentence for each thing that is
+ * not as it must be. It opens what it needs (`Arena.open()`) and leaves nothing open. It never rejects for a finding.
+ */
+export interface Part {
   readonly title: string;
+  /** What it means, for the report. */
+  readonly about: string;
+  /** How many processes share it. Default: one. */
+  readonly shares?: number;
+  /** It measures time or works on both cores: nothing else runs beside it. */
+  readonly isAlone?: boolean;
   readonly run: (wish: Wish) => Promise<PartResult>;
 }
 
+const CRASH_SHARES = 4;
+const KILLS = 200;
+const MATRIX_MINUTES = 6;
+const CANCEL_MINUTES = 4;
+const LEAST_CELLS = 200;
+
+interface MatrixWish extends Wish {
+  readonly minutes: number;
+  readonly leastCells: number;
+}
+
+function matrix(wish: Wish, minutes: number): MatrixWish {
+  return { ...wish, minutes: wish.minutes ?? minutes, leastCells: wish.minutes === undefined ? LEAST_CELLS : 0 };
+}
+
+/** In the order of the report. */
 export const PARTS = {
-  backups: { title: 'Backups and faults', run: (wish) => tortureByFaults(wish, 'backup') },
-  restores: { title: 'Restores and faults', run: (wish) => tortureByFaults(wish, 'restore') },
-  stored: { title: 'Stored data, damaged', run: ({ seed, isShort }) => tortureStoredData(seed, isShort ? 3 : 1000) },
-  medium: { title: 'Medium full or gone', run: ({ seed, isShort }) => tortureFullMedium(seed, isShort ? 2 : 200) },
-  crash: { title: 'Killed at any moment', run: ({ seed, isShort }) => tortureByCrash(seed, isShort ? 1 : 200, 2) },
-  input: { title: 'Hostile input', run: ({ seed, isShort }) => tortureWithHostileInput(seed, isShort ? 340 : 204_000) },
+  backups: {
+    title: 'Backups and faults',
+    about:
+      'Every call, transfer and NBD read of every kind of backup, crossed with every fault that can meet it: cuts, ' +
+      'silence, error pages, failing and vanishing tasks, expired sessions, a coordinator that moves, a member that ' +
+      'reboots, full storage, damaged exports. Each cell is a pool of its own. It must end with a right code or with the ' +
+      'right bytes; the pool is compared record for record; no task, login, connection or handle stays open; nothing ' +
+      'half is in the repository.',
+    run: (wish) => tortureByFaults(matrix(wish, MATRIX_MINUTES), 'backup'),
+  },
+  restores: {
+    title: 'Restores and faults',
+    about: 'The same for every kind of restore: new, overwriting, of a chain, of one disk.',
+    run: (wish) => tortureByFaults(matrix(wish, MATRIX_MINUTES), 'restore'),
+  },
+  cancel: {
+    title: 'Cancelled at any step',
+    about:
+      'Every operation, cancelled at each of its calls (as it comes, while it lasts, after it) and in each transfer ' +
+      '(before the first byte, in the middle), by signal and by unsubscribing. It must end as CANCELLED within a bounded ' +
+      'time, with all of the above left as it was and no task of XAPI left.',
+    run: (wish) => tortureByCancel(matrix(wish, CANCEL_MINUTES)),
+  },
+  interrupt: {
+    title: 'Ctrl-C',
+    about:
+      'The command `xen-backup`, as a process of its own, gets SIGINT at random steps of every operation. It must exit ' +
+      'with 130 and leave pool and repository as they were, without a reconcile.',
+    run: ({ seed, isShort }) => tortureByInterrupt(seed, isShort ? 1 : 33),
+  },
+  crash: {
+    title: 'Killed at any moment',
+    about:
+      'The command is killed with SIGKILL at random moments of backups and restores. Then reconcile and the next backup ' +
+      'run: nothing of ours may be left, nothing else touched, and the machine is wholly old or wholly new.',
+    shares: CRASH_SHARES,
+    run: ({ seed, isShort, share }) => tortureByCrash(seed + share, isShort ? 1 : KILLS / CRASH_SHARES, 1),
+  },
+  stored: {
+    title: 'Stored data, damaged',
+    about:
+      'Bits flipped, items cut, lengthened, exchanged, zeroed or taken away in stored archives and chains: verify must ' +
+      'find it, restore and readDisk must refuse it, with nothing left in the pool.',
+    run: ({ seed, isShort }) => tortureStoredData(seed, isShort ? 3 : 1000),
+  },
+  medium: {
+    title: 'Medium full or gone',
+    about: 'The repository has no room, or is gone, at any byte of a backup: a clean error, and older savesets intact.',
+    run: ({ seed, isShort }) => tortureFullMedium(seed, isShort ? 2 : 200),
+  },
+  input: {
+    title: 'Hostile input',
+    about:
+      'Every reader of what comes from outside eats spoilt samples: a result or a typed error, soon, in bounded memory. ' +
+      '"Refused" are the cases with an error; the rest were read as something harmless.',
+    run: ({ seed, isShort }) => tortureWithHostileInput(seed, isShort ? 340 : 204_000),
+  },
 } as const satisfies Readonly<Record<string, Part>>;
 
 export type PartName = keyof typeof PARTS;
 
+export const PART_NAMES = Object.keys(PARTS) as PartName[];
+
 export async function runPart(name: PartName, wish: Wish): Promise<PartReport> {
   const startedAtMs = performance.now();
-  const { title, run } = PARTS[name];
-  const result = await run(wish);
-  return { name, title, seed: wish.seed, seconds: (performance.now() - startedAtMs) / 1000, ...result };
+  const part: Part = PARTS[name];
+  const result = await part.run(wish);
+  return { name, title: part.title, seconds: (performance.now() - startedAtMs) / 1000, ...result };
 }

@@ -1,5 +1,6 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import Table from 'cli-table3';
 import { packageRoot } from '../src/common/package-root.js';
 
 /** What one part of the torture tried and found. */
@@ -11,44 +12,100 @@ export interface PartResult {
 export interface PartReport extends PartResult {
   readonly name: string;
   readonly title: string;
-  readonly seed: number;
   readonly seconds: number;
 }
 
 const PATH = join(packageRoot(), 'docs', 'reliability.md');
-const HEAD = `# What was tried
+const LONGEST_FINDING = 600;
 
-Written by \`npm run torture\`; each part writes its own section. The same seed tries the same things. Figures of the last run.
-`;
+/** The shares of one part as one: counts are added up, but of times the longest is kept. */
+export function merged([first, ...others]: readonly [PartReport, ...PartReport[]]): PartReport {
+  return others.reduce<PartReport>((all, one) => {
+    const counts: Record<string, number> = { ...all.counts };
+    for (const [what, count] of Object.entries(one.counts)) {
+      const before = counts[what] ?? 0;
+      counts[what] = what.startsWith('ms ') ? Math.max(before, count) : before + count;
+    }
+    return { ...all, counts, problems: [...all.problems, ...one.problems], seconds: all.seconds + one.seconds };
+  }, first);
+}
 
-export function textOf({ title, seed, seconds, counts, problems }: PartReport): string {
-  const rows = Object.entries(counts).map(([what, count]) => `| ${what} | ${count} |`);
-  const findings = problems.map((problem) => `- ${problem.replace(/\s+/g, ' ').slice(0, 300)}`);
-  return [
-    `## ${title}`,
+function findingsOf({ problems }: PartReport): readonly string[] {
+  return problems.map((problem) => `- ${problem.replace(/\s+/g, ' ').slice(0, LONGEST_FINDING)}`);
+}
+
+const worded = (problems: number): string => `${problems} ${problems === 1 ? 'problem' : 'problems'}`;
+
+/** One part, for a terminal. */
+export function textOf(report: PartReport): string {
+  const { title, seconds, counts, problems } = report;
+  const rows = Object.entries(counts).map(([what, count]) => `  ${count.toString().padStart(7)}  ${what}`);
+  return [`${title}: ${seconds.toFixed(0)} s, ${worded(problems.length)}`, ...rows, ...findingsOf(report), ''].join(
+    '\n',
+  );
+}
+
+/** All parts in a table, for a terminal. */
+export function summaryOf(reports: readonly PartReport[], totalSeconds: number): string {
+  const table = new Table({ head: ['Part', 'Tried', 'Problems', 'Seconds'], style: { head: [], border: [] } });
+  for (const { title, counts, problems, seconds } of reports)
+    table.push([title, triedOf(counts), problems.length, seconds.toFixed(0)]);
+  const found = reports.reduce((sum, { problems }) => sum + problems.length, 0);
+  return `${table.toString()}\n${worded(found)}, ${totalSeconds.toFixed(0)} s in all.\n`;
+}
+
+/** What a part puts first is what it tried. */
+function triedOf(counts: PartReport['counts']): string {
+  const [[what, count] = ['', 0]] = Object.entries(counts);
+  return `${count} ${what}`;
+}
+
+export interface RunFacts {
+  readonly seed: number;
+  readonly totalSeconds: number;
+  readonly about: (name: string) => string;
+}
+
+/** Writes docs/reliability.md, the whole of it. */
+export async function writeReport(reports: readonly PartReport[], facts: RunFacts): Promise<void> {
+  await writeFile(PATH, documentOf(reports, facts));
+}
+
+export function documentOf(reports: readonly PartReport[], { seed, totalSeconds, about }: RunFacts): string {
+  const found = reports.reduce((sum, { problems }) => sum + problems.length, 0);
+  const table = reports.map(
+    ({ title, counts, problems, seconds }) =>
+      `| ${title} | ${triedOf(counts)} | ${problems.length} | ${seconds.toFixed(0)} |`,
+  );
+  const sections = reports.flatMap((report) => [
+    `## ${report.title}`,
     '',
-    `Seed ${seed}, ${seconds.toFixed(0)} s, ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}.`,
+    about(report.name),
     '',
     '| What | Count |',
     '|---|---|',
-    ...rows,
-    ...(findings.length === 0 ? [] : ['', ...findings]),
+    ...Object.entries(report.counts).map(([what, count]) => `| ${what} | ${count} |`),
+    ...(report.problems.length === 0 ? [] : ['', ...findingsOf(report)]),
     '',
+  ]);
+  return [
+    '# What was tried',
+    '',
+    'Written whole by `npm run torture`: faults, cancellations, kills, damaged data and hostile input against the product,',
+    'with the simulated pool on the other side. These are the figures of the last run. The same seed tries the same things',
+    'in the same order; how far a matrix gets depends on the machine, and what had no turn is counted.',
+    '',
+    `Seed ${seed}, ${(totalSeconds / 60).toFixed(0)} minutes, ${worded(found)}.`,
+    '',
+    '| Part | Tried | Problems | Seconds |',
+    '|---|---|---|---|',
+    ...table,
+    '',
+    'To run it: `npm run torture` (all of it, two processes side by side), `npm run torture -- --part cancel --minutes 2`',
+    '(one part; may repeat), `--seed 7` (other cells and moments), `--match "restore.*VDI.destroy"` (cells by name),',
+    '`--short` (a sample of each part, as `npm test` runs it). Only a whole run writes this page. It ends with an error when',
+    'there is a problem. Every bug that it found has a regression spec named after it.',
+    '',
+    ...sections,
   ].join('\n');
-}
-
-/** Puts the section of a part in the place of its old one. */
-export async function writeSection(report: PartReport, order: readonly string[]): Promise<void> {
-  const old = await readFile(PATH, 'utf8').catch(() => HEAD);
-  const sections = new Map<string, string>();
-  for (const section of old.split('<!-- part: ').slice(1)) {
-    const [name = '', ...rest] = section.split(' -->\n');
-    sections.set(name, rest.join(' -->\n').trim());
-  }
-  sections.set(report.name, textOf(report).trim());
-  const body = order.flatMap((name) => {
-    const section = sections.get(name);
-    return section === undefined ? [] : [`<!-- part: ${name} -->\n${section}\n`];
-  });
-  await writeFile(PATH, [HEAD, ...body].join('\n'));
 }

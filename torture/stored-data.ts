@@ -5,7 +5,7 @@ import { isBackupError, type SavesetRecord } from '../src/contract/index.js';
 import { type ItemHandle, openNewFile } from '../src/host/repository/item-file.js';
 import { SeededRandom } from '../spec/journeys/support/seeded-random.js';
 import { Arena, type Digests } from './arena.js';
-import { differences } from './fault-matrix.js';
+import { differences } from './judging.js';
 import { type PartResult } from './report.js';
 
 const REFUSALS = new Set(['DATA_DAMAGED', 'SAVESET_INVALID', 'CHAIN_BROKEN']);
@@ -173,7 +173,7 @@ export async function tortureFullMedium(seed: number, cases: number): Promise<Pa
   const counts: Record<string, number> = { cases: 0 };
   const problems: string[] = [];
   const room = { bytes: Infinity, code: 'ENOSPC' };
-  const arena = await Arena.open(async (path) => limited(await openNewFile(path), room));
+  const arena = await Arena.open({ openHandle: async (path) => limited(await openNewFile(path), room) });
   try {
     for (const format of ['xva', 'disks'] as const) {
       const old = await arena.backup('vm/web', 'full', { format });

@@ -1,28 +1,102 @@
-import { type PartName, PARTS, runPart } from './parts.js';
-import { textOf, writeSection } from './report.js';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Part, type PartName, PART_NAMES, PARTS, runPart } from './parts.js';
+import { merged, type PartReport, summaryOf, textOf, writeReport } from './report.js';
 
 /**
- * `--part <name>`: only that one (may repeat). `--seed <n>`. `--short`: a small sample of each, nothing is written.
- * `--minutes <n>`: faults that have not had their turn by then are left out, and counted.
+ * `--part <name>`: only that one (may repeat). `--seed <n>`. `--short`: a small sample of each. `--match <pattern>`: only cells
+ * of that name. `--minutes <n>`: of each matrix. Each part is a process of its own, so that what it leaves open can be
+ * counted and a crash is a finding; two at a time. `--share <n> --into <file>`: such a process.
  */
 const DEFAULT_SEED = 20;
+const AT_ONCE = 2;
+/** Nothing takes that long: what does, hangs. */
+const LONGEST_MS = 20 * 60_000;
 
 const words = process.argv.slice(2);
 const valuesOf = (option: string): readonly string[] =>
   words.flatMap((word, index) => (words[index - 1] === option ? [word] : []));
-const isShort = words.includes('--short');
 const seed = Number(valuesOf('--seed').at(-1) ?? DEFAULT_SEED);
-const wanted = valuesOf('--part');
-const match = valuesOf('--match').at(-1);
-const minutes = Number(valuesOf('--minutes').at(-1) ?? Infinity);
-const names = Object.keys(PARTS) as PartName[];
+const minutes = valuesOf('--minutes').at(-1);
+const parts = PART_NAMES.filter((name) => valuesOf('--part').length === 0 || valuesOf('--part').includes(name));
+const into = valuesOf('--into').at(-1);
 
-for (const name of names) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue;
-  const report = await runPart(name, { seed, isShort, match, minutes });
-  process.stdout.write(`${textOf(report)}\n`);
-  if (!isShort && match === undefined) await writeSection(report, names);
-  if (report.problems.length > 0) process.exitCode = 1;
+if (into === undefined) await runAll();
+else {
+  const report = await runPart(parts[0]!, {
+    seed,
+    isShort: words.includes('--short'),
+    match: valuesOf('--match').at(-1),
+    minutes: minutes === undefined ? undefined : Number(minutes),
+    share: Number(valuesOf('--share').at(-1) ?? 0),
+  });
+  await writeFile(into, JSON.stringify(report));
 }
 // Whatever a part has left running is a problem that it has told of; it must not keep the run from ending.
 process.exit();
+
+interface Job {
+  readonly name: PartName;
+  readonly share: number;
+  readonly isAlone: boolean;
+}
+
+async function runAll(): Promise<void> {
+  const startedAtMs = performance.now();
+  const folder = await mkdtemp(join(tmpdir(), 'torture-run-'));
+  const ended = new Map<PartName, PartReport[]>();
+  const jobs = parts.flatMap((name): readonly Job[] => {
+    const { shares = 1, isAlone = false }: Part = PARTS[name];
+    const count = words.includes('--short') ? 1 : shares;
+    return Array.from({ length: count }, (_, share) => ({ name, share, isAlone }));
+  });
+  const work = async (todo: Job[]): Promise<void> => {
+    for (let job = todo.shift(); job !== undefined; job = todo.shift()) {
+      const report = await runJob(job, join(folder, `${job.name}-${job.share}.json`));
+      process.stdout.write(`${textOf(report)}\n`);
+      ended.set(job.name, [...(ended.get(job.name) ?? []), report]);
+    }
+  };
+  try {
+    const together = jobs.filter(({ isAlone }) => !isAlone);
+    await Promise.all(Array.from({ length: AT_ONCE }, () => work(together)));
+    await work(jobs.filter(({ isAlone }) => isAlone));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+  const reports = parts.flatMap((name) => {
+    const [first, ...others] = ended.get(name) ?? [];
+    return first === undefined ? [] : [merged([first, ...others])];
+  });
+  const totalSeconds = (performance.now() - startedAtMs) / 1000;
+  process.stdout.write(summaryOf(reports, totalSeconds));
+  if (reports.some(({ problems }) => problems.length > 0)) process.exitCode = 1;
+  const isWhole = ['--part', '--match', '--minutes', '--short'].every((option) => !words.includes(option));
+  if (isWhole) await writeReport(reports, { seed, totalSeconds, about: (name) => PARTS[name as PartName].about });
+}
+
+/** A part, or a share of it, in a process of its own. */
+async function runJob({ name, share }: Job, path: string): Promise<PartReport> {
+  const passed = ['--seed', '--match', '--minutes'].flatMap((option) => {
+    const value = valuesOf(option).at(-1);
+    return value === undefined ? [] : [option, value];
+  });
+  const args = ['--part', name, '--share', String(share), '--into', path, ...passed];
+  const startedAtMs = performance.now();
+  const script = fileURLToPath(import.meta.url);
+  const child = spawn(process.execPath, [script, ...args, ...(words.includes('--short') ? ['--short'] : [])], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const tooLong = setTimeout(() => child.kill('SIGKILL'), LONGEST_MS);
+  const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
+  clearTimeout(tooLong);
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text !== undefined) return JSON.parse(text) as PartReport;
+  const seconds = (performance.now() - startedAtMs) / 1000;
+  const problem = `the part died with ${signal ?? code ?? 'nothing'} and told nothing`;
+  return { name, title: PARTS[name].title, seconds, counts: {}, problems: [problem] };
+}
