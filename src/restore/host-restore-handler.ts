@@ -6,7 +6,6 @@ import {
   type RestorePlan,
   type RestoreReport,
   type RestoreRequest,
-  type SavesetItem,
   type SavesetRecord,
 } from '../contract/index.js';
 import { HostArchiveReader } from '../format/host-archive-reader.js';
@@ -23,17 +22,12 @@ import {
   parseSystemRestore,
   type SystemRestoreWish,
 } from './system-restore-options.js';
+import { type SystemRestoreDecision, systemRestorePlan, tryThenReplace } from './system-restore-decision.js';
 
 const WHAT = 'The backup of a host';
 
-interface Decided {
-  readonly wish: SystemRestoreWish;
+interface Decided extends SystemRestoreDecision {
   readonly details: HostDetails;
-  readonly item: SavesetItem;
-  readonly host: HostRecord;
-  readonly isConfirmed: boolean;
-  readonly consequences: readonly string[];
-  readonly warnings: readonly { readonly code: string; readonly message: string }[];
 }
 
 /** A host's control domain: read through first, and put on the host only when the host's UUID was named. */
@@ -47,27 +41,15 @@ export class HostRestoreHandler implements KindRestoreHandler {
   ) {}
 
   async planRestore(request: RestoreRequest, record: SavesetRecord, signal?: AbortSignal): Promise<RestorePlan> {
-    const {
-      host,
-      item,
-      details,
-      isConfirmed: isReal,
-      consequences,
-      warnings,
-    } = await this.#decide(request, record, signal);
-    const { uuid, name_label: name } = host;
-    const read = { action: 'verify', description: `Read ${item.name} through and unpack it, to see that it is whole.` };
-    const destroy = consequences.map((description) => ({ action: 'replace', description, isDestructive: true }));
+    const decided = await this.#decide(request, record, signal);
+    const { item, details, targetName } = decided;
     const { unpackedBytes: neededBytes } = details.archive;
-    return {
-      mode: 'overwrite',
-      targetName: name,
-      targetId: uuid,
+    return systemRestorePlan(
+      decided,
+      { action: 'verify', description: `Read ${item.name} through and unpack it, to see that it is whole.` },
       // The partition is formatted by the host; nobody tells its size.
-      storage: { id: uuid, name: `the backup partition of ${name}`, freeBytes: neededBytes, neededBytes },
-      steps: [{ ...read, isDestructive: false }, ...(isReal ? destroy : [])],
-      warnings: [...warnings, ...(isReal ? [] : [notConfirmed(uuid, consequences)])],
-    };
+      { name: `the backup partition of ${targetName}`, freeBytes: neededBytes, neededBytes },
+    );
   }
 
   restore(
@@ -81,22 +63,16 @@ export class HostRestoreHandler implements KindRestoreHandler {
 
   async #restore(request: RestoreRequest, record: SavesetRecord, restore: ItemRestore): Promise<ItemRestoreOutcome> {
     const decided = await this.#decide(request, record, restore.signal);
-    const { host, item, wish, details, consequences } = decided;
-    const { uuid, name_label: name } = host;
-    for (const { code, message } of decided.warnings) restore.warn(code, message);
-    // The host formats its partition before it has seen all of the archive: whether it is whole must be known by then.
-    restore.enter('check');
-    await withArchive(details, (check) => restore.read(item, check, `control domain of ${name}, read through`));
-    if (decided.isConfirmed) {
-      for (const message of consequences) restore.warn('HOST_REPLACED', message);
-      restore.enter('import');
-      const target = { path: '/host_restore', query: {}, member: uuid, forceHttps: wish.forceHttps };
-      await withArchive(details, (check) => restore.send(item, check, target, `control domain of ${name}`));
-    } else {
-      const { code, message } = notConfirmed(uuid, consequences);
-      restore.warn(code, `The backup is whole. ${message}`);
-    }
-    return { targetId: uuid, targetName: name, isTrialOnly: !decided.isConfirmed };
+    const { item, wish, details, targetId: member, targetName: name } = decided;
+    const target = { path: '/host_restore', query: {}, member, forceHttps: wish.forceHttps };
+    return await tryThenReplace(
+      decided,
+      restore,
+      { replaced: 'HOST_REPLACED', triedWell: 'The backup is whole.' },
+      // The host formats its partition before it has seen all of the archive: whether it is whole must be known by then.
+      () => withArchive(details, (check) => restore.read(item, check, `control domain of ${name}, read through`)),
+      () => withArchive(details, (check) => restore.send(item, check, target, `control domain of ${name}`)),
+    );
   }
 
   async #decide(request: RestoreRequest, record: SavesetRecord, signal: AbortSignal | undefined): Promise<Decided> {
@@ -121,7 +97,8 @@ export class HostRestoreHandler implements KindRestoreHandler {
       wish,
       details,
       item,
-      host,
+      targetId: uuid,
+      targetName: name,
       isConfirmed: isConfirmed(wish.confirm, uuid, `the host "${name}"`),
       consequences: [
         `The backup partition of "${name}" is formatted and gets the control domain of "${details.host.name}" as of ${record.createdAt}. What is on that partition now is lost.`,
@@ -159,13 +136,6 @@ function targetHost(
       context: { host: saved.uuid },
     },
   );
-}
-
-function notConfirmed(uuid: string, consequences: readonly string[]): { code: string; message: string } {
-  return {
-    code: 'NOT_CONFIRMED',
-    message: `Nothing is changed without a confirmation. With -o confirm=${uuid}: ${consequences.join(' ')}`,
-  };
 }
 
 /** Unpacks beside the reading; the archive must be the one that the record describes. */

@@ -23,8 +23,8 @@ export type ItemTarget = Pick<ImportRequest, 'path' | 'query' | 'member' | 'forc
 /** What a handler can do while its restore runs. */
 export interface ItemRestore {
   readonly signal: AbortSignal;
-  enter(phase: RestorePhase): void;
-  warn(code: string, message: string): void;
+  readonly enter: (phase: RestorePhase) => void;
+  readonly warn: (code: string, message: string) => void;
   /** Sends an item to the pool, checked on its way; resolves when the pool has taken it. */
   send(item: SavesetItem, check: FlowCheck, target: ItemTarget, title: string): Promise<void>;
   /** Reads an item to its end, with the same checks, and sends it nowhere. */

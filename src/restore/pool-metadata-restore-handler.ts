@@ -5,35 +5,22 @@ import {
   type RestorePlan,
   type RestoreReport,
   type RestoreRequest,
-  type SavesetItem,
   type SavesetRecord,
 } from '../contract/index.js';
 import { DatabaseDumpReader } from '../format/database-dump-reader.js';
 import { DATABASE_ITEM, type PoolDetails, poolDetailsSchema } from '../format/pool-details.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { type FlowCheck } from '../transfer/checked-stream.js';
-import { type HostRecord, type PoolRecord } from '../xapi/xapi-records.js';
+import { type HostRecord } from '../xapi/xapi-records.js';
 import { type ItemRestore, type ItemRestoreOutcome, ItemRestoreRunner } from './item-restore-runner.js';
 import { type KindRestoreHandler, type RestoreProgressEvent } from './restore-handler.js';
-import {
-  isConfirmed,
-  itemOf,
-  parseSystemDetails,
-  parseSystemRestore,
-  type SystemRestoreWish,
-} from './system-restore-options.js';
+import { type SystemRestoreDecision, systemRestorePlan, tryThenReplace } from './system-restore-decision.js';
+import { isConfirmed, itemOf, parseSystemDetails, parseSystemRestore } from './system-restore-options.js';
 
 const WHAT = 'The metadata of a pool';
 
-interface Decided {
-  readonly wish: SystemRestoreWish;
+interface Decided extends SystemRestoreDecision {
   readonly details: PoolDetails;
-  readonly item: SavesetItem;
-  readonly pool: PoolRecord;
-  readonly name: string;
-  readonly isConfirmed: boolean;
-  readonly consequences: readonly string[];
-  readonly warnings: readonly { readonly code: string; readonly message: string }[];
 }
 
 /** Pool metadata: asks the pool first, and puts the database back only when the pool's UUID was named. */
@@ -47,32 +34,16 @@ export class PoolMetadataRestoreHandler implements KindRestoreHandler {
   ) {}
 
   async planRestore(request: RestoreRequest, record: SavesetRecord, signal?: AbortSignal): Promise<RestorePlan> {
-    const {
-      pool,
-      name,
-      item,
-      isConfirmed: isReal,
-      consequences,
-      warnings,
-    } = await this.#decide(request, record, signal);
-    const ask = {
-      action: 'dry-run',
-      description: `Ask "${name}" whether it would take the database; it changes nothing.`,
-    };
-    const destroy = consequences.map((description) => ({ action: 'replace', description, isDestructive: true }));
-    return {
-      mode: 'overwrite',
-      targetName: name,
-      targetId: pool.uuid,
-      storage: {
-        id: pool.uuid,
-        name: 'the database of the pool itself',
-        freeBytes: item.bytes,
-        neededBytes: item.bytes,
+    const decided = await this.#decide(request, record, signal);
+    const { item, targetName } = decided;
+    return systemRestorePlan(
+      decided,
+      {
+        action: 'dry-run',
+        description: `Ask "${targetName}" whether it would take the database; it changes nothing.`,
       },
-      steps: [{ ...ask, isDestructive: false }, ...(isReal ? destroy : [])],
-      warnings: [...warnings, ...(isReal ? [] : [dryRunOnly(pool.uuid, consequences)])],
-    };
+      { name: 'the database of the pool itself', freeBytes: item.bytes, neededBytes: item.bytes },
+    );
   }
 
   restore(
@@ -86,26 +57,18 @@ export class PoolMetadataRestoreHandler implements KindRestoreHandler {
 
   async #restore(request: RestoreRequest, record: SavesetRecord, restore: ItemRestore): Promise<ItemRestoreOutcome> {
     const decided = await this.#decide(request, record, restore.signal);
-    const { pool, name, item, wish, consequences } = decided;
-    for (const { code, message } of decided.warnings) restore.warn(code, message);
+    const { item, wish, details, targetName } = decided;
     const target = { path: '/pool/xmldbdump', forceHttps: wish.forceHttps };
-    const title = `database of ${name}`;
-    restore.enter('check');
-    await restore.send(
-      item,
-      databaseCheck(decided.details),
-      { ...target, query: { dry_run: 'true' } },
-      `${title}, dry run`,
+    const title = `database of ${targetName}`;
+    const send = (query: Readonly<Record<string, string>>, what: string): Promise<void> =>
+      restore.send(item, databaseCheck(details), { ...target, query }, what);
+    return await tryThenReplace(
+      decided,
+      restore,
+      { replaced: 'POOL_REPLACED', triedWell: 'The pool would take the database.' },
+      () => send({ dry_run: 'true' }, `${title}, dry run`),
+      () => send({}, title),
     );
-    if (decided.isConfirmed) {
-      for (const message of consequences) restore.warn('POOL_REPLACED', message);
-      restore.enter('import');
-      await restore.send(item, databaseCheck(decided.details), { ...target, query: {} }, title);
-    } else {
-      const { code, message } = dryRunOnly(pool.uuid, consequences);
-      restore.warn(code, `The pool would take the database. ${message}`);
-    }
-    return { targetId: pool.uuid, targetName: name, isTrialOnly: !decided.isConfirmed };
   }
 
   async #decide(request: RestoreRequest, record: SavesetRecord, signal: AbortSignal | undefined): Promise<Decided> {
@@ -125,8 +88,8 @@ export class PoolMetadataRestoreHandler implements KindRestoreHandler {
       wish,
       details,
       item,
-      pool,
-      name,
+      targetId: pool.uuid,
+      targetName: name,
       isConfirmed: isConfirmed(wish.confirm, pool.uuid, `the pool "${name}"`),
       consequences: consequencesOf(details, name, coordinator, [...hosts.values()], record),
       warnings:
@@ -161,13 +124,6 @@ function consequencesOf(
       : [`Only the coordinator is kept; ${dropped.map((host) => `"${host}"`).join(', ')} must join the pool again.`]),
     `The host "${kept}" reboots about 30 seconds later; machines that run on it stop.`,
   ];
-}
-
-function dryRunOnly(uuid: string, consequences: readonly string[]): { code: string; message: string } {
-  return {
-    code: 'NOT_CONFIRMED',
-    message: `Nothing is changed without a confirmation. With -o confirm=${uuid}: ${consequences.join(' ')}`,
-  };
 }
 
 /** A fresh reader for each reading; the dump must be the one that the record describes. */
