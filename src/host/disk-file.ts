@@ -9,10 +9,10 @@ import {
   type RestoreMedia,
   type RestoreReport,
 } from '../contract/index.js';
+import { fileProgress } from './file-progress.js';
 import { toMediumError } from './repository/to-medium-error.js';
 import { exists, kindOf, onTarget, partialOf, publish } from './target-file.js';
 
-const SAMPLE_EVERY_MS = 100;
 /** Zeroes in pieces of this size are not written: the file has a hole there. */
 const HOLE_BYTES = 64 * 1024;
 const ZEROES = Buffer.alloc(HOLE_BYTES);
@@ -52,7 +52,7 @@ export async function restoreDiskToFile(job: DiskFileJob): Promise<RestoreReport
     const closeFile = cleanup.add(`${partial}, open`, () => handle.close());
     const { stream, bytes } = await provider.readDisk({ disk, format, signal }, media);
     cleanup.add('the disk', () => stream.destroy());
-    const meter = sampler(job, bytes, clock);
+    const meter = fileProgress({ item: `disk ${disk}`, bytes, clock, onEvent });
     const file = new SparseFile(handle);
     for await (const chunk of withMediumErrors(stream)) {
       await onTarget(partial, () => file.write(chunk));
@@ -120,24 +120,6 @@ class SparseFile {
       at += bytesWritten;
     }
   }
-}
-
-function sampler(
-  { disk, onEvent }: DiskFileJob,
-  bytes: number,
-  clock: Clock,
-): (doneBytes: number, isLast: boolean) => void {
-  const item = `disk ${disk}`;
-  const expected = { expectedBytes: bytes, expectedIs: 'exact' } as const;
-  let saidAtMs = clock.nowMs();
-  onEvent({ type: 'item-started', item, title: item, progress: { doneBytes: 0, ...expected }, atMs: saidAtMs });
-  return (doneBytes, isLast) => {
-    const atMs = clock.nowMs();
-    if (!isLast && atMs - saidAtMs < SAMPLE_EVERY_MS) return;
-    saidAtMs = atMs;
-    const progress = { doneBytes, ...expected };
-    onEvent({ type: 'progress', item, itemProgress: progress, totalProgress: progress, atMs });
-  };
 }
 
 async function* withMediumErrors(stream: AsyncIterable<unknown>): AsyncGenerator<Buffer, void, undefined> {

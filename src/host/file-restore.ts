@@ -12,10 +12,9 @@ import {
   type SavesetItem,
   type SavesetRecord,
 } from '../contract/index.js';
+import { fileProgress } from './file-progress.js';
 import { toMediumError } from './repository/to-medium-error.js';
 import { exists, freeBytesIn, kindOf, onTarget, partialOf, publish } from './target-file.js';
-
-const SAMPLE_EVERY_MS = 100;
 
 /** An item and the file that it becomes. */
 export interface PlannedFile {
@@ -133,37 +132,25 @@ interface PartialOrder extends Required<Omit<FileRestoreJob, 'path'>> {
 async function writePartial(order: PartialOrder): Promise<void> {
   const { file, media, signal, onEvent, clock, cleanup, earlierBytes, neededBytes } = order;
   const { item } = file;
-  const expected = { expectedBytes: item.bytes, expectedIs: 'exact' } as const;
   const partial = partialOf(file.path);
   const handle = await onTarget(partial, () => open(partial, 'wx', 0o600));
   cleanup.add(partial, () => rm(partial, { force: true }));
   const digest = createHash('sha256');
   let doneBytes = 0;
-  let saidAtMs = clock.nowMs();
-  const say = (): void => {
-    saidAtMs = clock.nowMs();
-    onEvent({
-      type: 'progress',
-      item: item.name,
-      itemProgress: { doneBytes, ...expected },
-      totalProgress: { doneBytes: earlierBytes + doneBytes, expectedBytes: neededBytes, expectedIs: 'exact' },
-      atMs: saidAtMs,
-    });
-  };
   try {
-    const progress = { doneBytes, ...expected };
-    onEvent({ type: 'item-started', item: item.name, title: item.name, progress, atMs: saidAtMs });
+    const progress = { item: item.name, bytes: item.bytes, earlierBytes, totalBytes: neededBytes };
+    const meter = fileProgress({ ...progress, clock, onEvent });
     for await (const chunk of chunksOf(media, item, signal)) {
       digest.update(chunk);
       await onTarget(partial, () => writeAll(handle, chunk));
       doneBytes += chunk.length;
-      if (clock.nowMs() - saidAtMs >= SAMPLE_EVERY_MS) say();
+      meter(doneBytes, false);
     }
     await onTarget(partial, () => handle.sync());
+    meter(doneBytes, true);
   } finally {
     await handle.close();
   }
-  say();
   const sha256 = digest.digest('hex');
   if (doneBytes !== item.bytes || sha256 !== item.sha256) throw damaged(item, media.record);
   onEvent({ type: 'item-completed', item: item.name, bytes: doneBytes, sha256, atMs: clock.nowMs() });
