@@ -539,6 +539,27 @@ describe('DirectoryRepository', () => {
       await running.discard();
     });
 
+    it('takes the lease that a run left when it died right after its record, and only that', async () => {
+      const clock = new VirtualClock(Date.now());
+      const repository = await openRepository({ clock });
+      const running = await repository.begin('running');
+      const text = readFileSync(saveset('running', '.lease'), 'utf8');
+      const names = ['killed', 'about-to-end', 'elsewhere', 'broken'];
+      for (const name of names) await store(repository, name);
+      writeFileSync(saveset('killed', '.lease'), JSON.stringify({ ...JSON.parse(text), pid: 0x7ffffff0 }));
+      writeFileSync(saveset('about-to-end', '.lease'), text);
+      writeFileSync(saveset('elsewhere', '.lease'), JSON.stringify({ machine: 'another', pid: 1, processStart: '1' }));
+      writeFileSync(saveset('broken', '.lease'), '{');
+      const leased = (): string[] => names.filter((name) => existsSync(saveset(name, '.lease')));
+      expect(await repository.sweep()).to.deep.equal([]);
+      expect(leased()).to.deep.equal(['about-to-end', 'elsewhere', 'broken']);
+      clock.advance(HOUR_MS);
+      expect(await repository.sweep()).to.deep.equal([]);
+      expect(leased()).to.deep.equal(['about-to-end']);
+      expect((await repository.list()).records).to.have.length(names.length);
+      await running.discard();
+    });
+
     it('gives a run on another machine time, and one without a lease too', async () => {
       const clock = new VirtualClock(Date.now());
       const repository = await openRepository({ clock });

@@ -1,12 +1,11 @@
 import { constants } from 'node:fs';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { access, mkdir, open, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { MIB } from '../../common/byte-size.js';
 import { type Clock, systemClock } from '../../common/clock.js';
 import {
   BackupError,
-  isBackupError,
   type OpenedItem,
   parseSavesetRecord,
   type ResolvedSource,
@@ -28,7 +27,7 @@ import {
   savesetIds,
 } from './repository-layout.js';
 import { ancestorsOf, historyOf } from './saveset-chain.js';
-import { isAbandoned } from './saveset-lease.js';
+import { dropDeadLease, isAbandoned } from './saveset-lease.js';
 import { SavesetWriter } from './saveset-writer.js';
 import { toMediumError } from './to-medium-error.js';
 import { type ItemVerdict, verifyItem } from './verify-item.js';
@@ -216,14 +215,17 @@ export class DirectoryRepository {
     return plan;
   }
 
-  /** Removes unfinished savesets that nobody writes any more; returns their ids. */
+  /** Removes unfinished savesets that nobody writes any more, and leases that finished ones have left; returns the ids of the former. */
   async sweep(): Promise<readonly string[]> {
     await emptyTrash(this.path);
     const swept: string[] = [];
     for (const savesetId of await savesetIds(this.path)) {
-      if (!(await this.#isDeadRemnant(savesetId))) continue;
-      await this.#remove(savesetId);
-      swept.push(savesetId);
+      const folder = savesetFolder(this.path, savesetId);
+      if (await hasRecord(folder)) await dropDeadLease(folder, this.clock.nowMs());
+      else if (await isAbandoned(folder, this.clock.nowMs()).catch(() => false)) {
+        await this.#remove(savesetId);
+        swept.push(savesetId);
+      }
     }
     return swept;
   }
@@ -232,16 +234,6 @@ export class DirectoryRepository {
     if (record.parentSavesetId === undefined) return [];
     const { records } = await this.list();
     return ancestorsOf(record, new Map(records.map((one) => [one.savesetId, one])));
-  }
-
-  async #isDeadRemnant(savesetId: string): Promise<boolean> {
-    try {
-      await this.read(savesetId);
-      return false;
-    } catch (error) {
-      if (!isBackupError(error) || error.code !== 'SAVESET_NOT_FOUND') return false;
-    }
-    return isAbandoned(savesetFolder(this.path, savesetId), this.clock.nowMs()).catch(() => false);
   }
 
   async #remove(savesetId: string): Promise<void> {
@@ -277,6 +269,14 @@ export class DirectoryRepository {
     }
     return { stream: addAbortSignal(signal, handle.createReadStream({ highWaterMark: MIB })), bytes: size };
   }
+}
+
+/** What can't be looked at is not taken for missing. */
+async function hasRecord(folder: string): Promise<boolean> {
+  return await access(join(folder, RECORD_FILE)).then(
+    () => true,
+    (error: unknown) => systemCode(error) !== 'ENOENT',
+  );
 }
 
 function notFound(reference: string): BackupError {

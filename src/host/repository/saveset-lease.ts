@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink, stat, utimes } from 'node:fs/promises';
+import { readdir, readFile, readlink, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type Clock } from '../../common/clock.js';
@@ -47,7 +47,22 @@ export async function isAbandoned(folder: string, nowMs: number): Promise<boolea
     const hasLostRecord = !names.includes(LEASE_FILE) && names.some((name) => !name.endsWith('.partial'));
     return !hasLostRecord && nowMs - (await stat(folder)).mtimeMs > UNCLAIMED_MS;
   }
-  if (lease.machine === (await machineId())) return !(await isAlive(lease));
+  return await isDead(path, lease, nowMs);
+}
+
+/** Removes the lease of a finished saveset when its run died before it could. One that can't be removed does no harm. */
+export async function dropDeadLease(folder: string, nowMs: number): Promise<void> {
+  const path = join(folder, LEASE_FILE);
+  try {
+    if (await isDead(path, await readLease(path), nowMs)) await rm(path);
+  } catch {
+    // There is none, as it should be, or it is gone in this moment.
+  }
+}
+
+/** A lease of another machine, or one that can't be read, has only its age. */
+async function isDead(path: string, lease: Lease | undefined, nowMs: number): Promise<boolean> {
+  if (lease?.machine === (await machineId())) return !(await isAlive(lease));
   return nowMs - (await stat(path)).mtimeMs > SILENT_MS;
 }
 
