@@ -42,10 +42,16 @@ describe('the life of a pool', () => {
   });
 
   describe('tasks', () => {
+    /** A task of the pool's own that has ended. */
+    async function ended(): Promise<string> {
+      const task = await client.call<string>('Async.pool.sync_database');
+      await client.taskEnd(task);
+      return task;
+    }
+
     it('go 65 minutes after their end, and a day after their start', async () => {
       const open = await client.call<string>('task.create', 'never ends', '');
-      const done = await client.call<string>('task.create', 'ends', '');
-      await client.call('task.set_status', done, 'success');
+      const done = await ended();
       await advance(64 * 60_000);
       expect(await client.call('task.get_status', done)).to.equal('success');
       await advance(2 * 60_000);
@@ -58,15 +64,34 @@ describe('the life of a pool', () => {
 
     it('go early when there are too many', async () => {
       const tasks: string[] = [];
-      for (let count = 0; count < 203; count += 1) {
-        const task = await client.call<string>('task.create', `task ${count}`, '');
-        await client.call('task.set_status', task, 'success');
-        tasks.push(task);
-      }
+      for (let count = 0; count < 203; count += 1) tasks.push(await ended());
       await advance(60_000);
       expect(await client.call<string[]>('task.get_all'))
         .to.have.lengthOf(200)
         .and.not.include(tasks[0]);
+    });
+
+    it('that a client ended have no date of it, and go with the next look at old ones', async () => {
+      const task = await client.call<string>('task.create', 'mine', '');
+      await client.call('task.set_status', task, 'failure');
+      const record = await client.call<object>('task.get_record', task);
+      expect(record).to.include({ status: 'failure', finished: '19700101T00:00:00Z', progress: 0 });
+      await advance(60_000);
+      expect(await client.error('task.get_status', task)).to.deep.equal(['HANDLE_INVALID', 'task', task]);
+    });
+
+    it('that were to be destroyed while they ran go after their end, however young', async () => {
+      const task = await client.call<string>('task.create', 'mine', '');
+      await client.call('task.destroy', task);
+      expect(await client.call('task.get_current_operations', task)).to.deep.equal({ task: 'destroy' });
+      const second = await client.error('task.destroy', task);
+      expect(second).to.deep.equal(['MAP_DUPLICATE_KEY', 'task', 'current_operations', task, 'task']);
+      await advance(60_000);
+      expect(await client.call('task.get_status', task)).to.equal('pending');
+      pool.pool.tasks.succeed(task, '');
+      expect(await client.call('task.get_current_operations', task)).to.deep.equal({ task: 'destroy' });
+      await advance(60_000);
+      expect(await client.error('task.get_status', task)).to.deep.equal(['HANDLE_INVALID', 'task', task]);
     });
   });
 
@@ -115,13 +140,68 @@ describe('the life of a pool', () => {
   });
 
   describe('a member whose coordinator is gone', () => {
-    it('takes nothing but the way out, and the old coordinator finds itself a member', async () => {
+    const login = { jsonrpc: '2.0', id: 7, method: 'session.login_with_password', params: ['root', 'simulated'] };
+    const local = 'session.slave_local_login_with_password';
+
+    it('goes on naming it, and keeps whoever has a session waiting until there is one again', async () => {
+      const member = new RpcClient(pool.hosts[1]?.httpUrl ?? '');
+      await pool.perform('killHost', { host: 'host-a' });
+      const answer = await member.post(login);
+      expect(answer.error).to.deep.equal({ code: 1, message: 'HOST_IS_SLAVE', data: ['127.0.0.1'] });
+      member.session = (await member.raw(local, ['root', 'simulated'])) as string;
+      expect(await member.call('host.is_in_emergency_mode')).to.equal(false);
+
+      const events: string[] = [];
+      const held = member.error('VM.get_all').then(([code = '']) => events.push(code));
+      const transfer = fetch(`${pool.hosts[1]?.httpUrl ?? ''}/export?session_id=${client.session}&uuid=x`).then(
+        ({ status }) => events.push(`HTTP ${status}`),
+      );
+      expect((await fetch(`${pool.hosts[1]?.httpUrl ?? ''}/export?uuid=x`)).status).to.equal(401);
+      expect((await member.raw(local, ['root', 'simulated']))).to.match(/^OpaqueRef:/);
+      expect(events).to.deep.equal([]);
+      await pool.perform('startHost', { host: 'host-a' });
+      await Promise.all([held, transfer]);
+      expect(events).to.have.members(['no error', 'HTTP 401']);
+    });
+
+    it('lets clients in again some time after it was told to take over, and has nothing since the last sync', async () => {
+      const member = new RpcClient(pool.hosts[1]?.httpUrl ?? '');
+      await pool.perform('setTimings', { takeoverMs: 8000 });
+      const kept = await named(client, 'VM', 'db-01');
+      await client.call('pool.sync_database');
+      await client.call('VM.set_name_description', kept, 'changed after the sync');
+      const [sr] = Object.entries(await client.call<Record<string, { type: string }>>('SR.get_all_records')).find(
+        ([, { type }]) => type === 'nfs',
+      ) ?? [''];
+      const vdi = await client.call<string>('VDI.create', { ...NEW_DISK, SR: sr });
+      const uuid = await client.call<string>('VDI.get_uuid', vdi);
+      await pool.perform('writeDisk', { disk: uuid, offset: 0, base64: 'a2VwdA==' });
+
+      await pool.perform('killHost', { host: 'host-a' });
+      member.session = (await member.raw(local, ['root', 'simulated'])) as string;
+      await member.call('pool.emergency_transition_to_master');
+      expect((await member.post(login)).error).to.deep.include({ message: 'HOST_IS_SLAVE' });
+      await advance(7000);
+      expect(await knock(pool.hosts[1]?.httpUrl ?? '')).to.equal('ECONNREFUSED');
+      await advance(1000);
+      await member.login(pool);
+      expect(await member.call('VM.get_name_description', kept)).to.not.equal('changed after the sync');
+      expect(await member.error('VDI.get_uuid', vdi)).to.deep.equal(['HANDLE_INVALID', 'VDI', vdi]);
+      await member.call('SR.scan', sr);
+      const found = await member.call<string>('VDI.get_by_uuid', uuid);
+      expect(found).to.not.equal(vdi);
+      expect(await pool.perform('readDisk', { disk: uuid, offset: 0, length: 4 })).to.deep.equal({
+        base64: 'a2VwdA==',
+      });
+    });
+
+    it('that was booted without it takes nothing but the way out; the old coordinator finds itself a member', async () => {
       const [first, member] = pool.hosts;
       const emergency = new RpcClient(member?.httpUrl ?? '');
       await pool.perform('killHost', { host: 'host-a' });
-      const login = { jsonrpc: '2.0', id: 7, method: 'session.login_with_password', params: ['root', 'simulated'] };
+      await pool.perform('killHost', { host: 'host-b' });
+      await pool.perform('startHost', { host: 'host-b' });
       expect(await emergency.post(login)).to.deep.equal({ jsonrpc: '2.0', error: ['HOST_STILL_BOOTING'], id: 0 });
-      const local = 'session.slave_local_login_with_password';
       emergency.session = (await emergency.raw(local, ['root', 'simulated'])) as string;
       await emergency.call('pool.emergency_transition_to_master');
       await emergency.login(pool);
@@ -133,6 +213,15 @@ describe('the life of a pool', () => {
     });
   });
 });
+
+const NEW_DISK = {
+  name_label: 'made after the sync',
+  virtual_size: '1048576',
+  type: 'user',
+  sharable: false,
+  read_only: false,
+  other_config: {},
+};
 
 describe('calls without behaviour', function () {
   this.timeout(60_000);

@@ -1,3 +1,6 @@
+import { type DiskContent } from './content/disk-content.js';
+import { type XapiRecord } from './wire/wire-value.js';
+
 /** What is true of an SR and its record need not show. */
 export interface StorageCondition {
   /** The record shows the usage of the last SR.scan or SR.update. */
@@ -21,6 +24,14 @@ export interface GuestBehaviour {
   readonly vss?: boolean | 'times-out' | 'does-not-respond' | (string & {});
   /** Why it cannot be suspended. */
   readonly nonSuspendable?: string | undefined;
+}
+
+/** A disk that the database lost. */
+export interface UnknownDisk {
+  readonly sr: string;
+  /** What the database had of it. */
+  readonly record: XapiRecord;
+  readonly content: DiskContent;
 }
 
 /** A pool database that a client put back. */

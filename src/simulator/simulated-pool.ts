@@ -2,12 +2,14 @@ import { setMaxListeners } from 'node:events';
 import { type Clock } from '../common/clock.js';
 import { type DiskContent } from './content/disk-content.js';
 import { type Datamodel } from './datamodel/datamodel.js';
+import { type SyncedDatabase } from './behaviour/synced-database.js';
 import { FaultPlan } from './faults.js';
 import {
   type DatabaseRestore,
   type GuestBehaviour,
   type HostRestore,
   type StorageCondition,
+  type UnknownDisk,
 } from './pool-conditions.js';
 import { SeededRandom } from './random.js';
 import { RecordStore } from './record-store.js';
@@ -76,6 +78,12 @@ export class SimulatedPool {
   readonly hostRestores: HostRestore[] = [];
   /** Hosts that are down or boot just now, by reference. */
   readonly downHosts = new Set<string>();
+  /** Members that came up while the coordinator was down, by reference. */
+  readonly bootedHeadless = new Set<string>();
+  /** What the members know of the pool; undefined until it was sent to them. */
+  syncedDatabase: SyncedDatabase | undefined;
+  /** Disks that lie on a storage and have no record. */
+  unknownDisks: readonly UnknownDisk[] = [];
   /** What lets clients in to a host, by its reference; shut while it is down. */
   readonly doors = new Map<string, Set<Door>>();
   /** Open connections of clients, by host reference. */

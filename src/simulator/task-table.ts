@@ -81,14 +81,18 @@ export class TaskTable {
     if (this.#store.has('task', ref)) this.#store.destroy('task', ref);
   }
 
-  /** Takes away what is finished for long, what is pending for very long, and the oldest of too many finished ones. */
+  /**
+   * Takes away what is finished and was to be destroyed while it ran, what is finished for long, what is pending for very
+   * long, and the oldest of too many finished ones.
+   */
   collect(): void {
     const finishedBefore = wireDate(this.#clock.nowMs() - FINISHED_KEPT_MS);
     const createdBefore = wireDate(this.#clock.nowMs() - PENDING_KEPT_MS);
     const finished: (readonly [finished: string, ref: string])[] = [];
     for (const [ref, record] of this.#store.all('task')) {
       const isOpen = ['pending', 'cancelling'].includes(textOf(record, 'status'));
-      if (!isOpen) finished.push([textOf(record, 'finished'), ref]);
+      const isUnwanted = Object.values(mapOf(record, 'current_operations')).includes('destroy');
+      if (!isOpen) finished.push([isUnwanted ? EPOCH : textOf(record, 'finished'), ref]);
       else if (textOf(record, 'created') < createdBefore) this.drop(ref);
     }
     finished.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
@@ -117,22 +121,19 @@ export class TaskTable {
     this.#end(ref, isCancelled ? { status: 'cancelled' } : { status: 'failure', error_info: failure.description });
   }
 
-  /** What a client says about a task of its own; a final status also sets the end of it. Throws HANDLE_INVALID. */
+  /**
+   * What a client says about a task of its own. Nothing else follows from it: `finished` stays what it was, so that the
+   * next look at old tasks takes a task that was ended like this. Throws HANDLE_INVALID.
+   */
   setStatus(ref: string, status: string): void {
     this.#store.get('task', ref);
-    const isFinal = status !== 'pending' && status !== 'cancelling';
-    this.#store.patch('task', ref, {
-      status,
-      ...(isFinal ? { finished: wireDate(this.#clock.nowMs()), allowed_operations: [], current_operations: {} } : {}),
-    });
-    if (isFinal) this.#forget(ref);
+    this.#store.patch('task', ref, { status });
   }
 
-  /** Asks the running work to stop. */
+  /** Asks the running work to stop. The wish takes the place of what `current_operations` showed, over or not. */
   cancel(ref: string, key: string): void {
-    const record = this.#store.get('task', ref);
-    if (textOf(record, 'status') !== 'pending') return;
-    this.#store.patch('task', ref, { current_operations: { ...mapOf(record, 'current_operations'), [key]: 'cancel' } });
+    this.#store.get('task', ref);
+    this.#store.patch('task', ref, { current_operations: { [key]: 'cancel' } });
     this.#running.get(ref)?.controller.abort(new SimulatedFailure('TASK_CANCELLED', [ref]));
   }
 
@@ -165,7 +166,6 @@ export class TaskTable {
       progress: 1,
       finished: wireDate(this.#clock.nowMs()),
       allowed_operations: [],
-      current_operations: {},
     });
   }
 

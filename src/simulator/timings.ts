@@ -14,6 +14,8 @@ export interface PoolTimings {
   restoreFuseMs: number;
   /** How long a host that restarts answers nobody. */
   restartMs: number;
+  /** From pool.emergency_transition_to_master to the new coordinator; with a real host about nine seconds. */
+  takeoverMs: number;
   /** So long VDI.data_destroy waits for the VBDs of a disk to go. */
   dataDestroyWaitMs: number;
   /** How long the control domain keeps a disk after an NBD connection ended. */
@@ -33,6 +35,7 @@ export function defaultTimings(): PoolTimings {
     coalesceDelayMs: 30_000,
     restoreFuseMs: 30_000,
     restartMs: 60_000,
+    takeoverMs: 0,
     dataDestroyWaitMs: 4000,
     nbdDetachMs: 200,
     nbdLatencyMs: 0,

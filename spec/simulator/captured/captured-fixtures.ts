@@ -42,4 +42,6 @@ export interface CapturedStep {
   readonly answer_bytes?: number;
   readonly answer_head?: string | null;
   readonly task?: Json;
+  /** What the capturing client noted instead of a request. */
+  readonly [fact: string]: unknown;
 }

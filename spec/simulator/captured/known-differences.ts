@@ -13,6 +13,18 @@ const KNOWN = JSON.parse(
   readFileSync(join(packageRoot(), 'fixtures/captured/known-differences.json'), 'utf8'),
 ) as readonly KnownDifference[];
 
+interface LeftOutStep {
+  readonly flow: string;
+  readonly step: string;
+  readonly reason: string;
+}
+
+/** The captured steps of a flow that are listed, with a reason, instead of being replayed. */
+export function notReplayed(flow: string): readonly string[] {
+  const text = readFileSync(join(packageRoot(), 'fixtures/captured/not-replayed.json'), 'utf8');
+  return (JSON.parse(text) as readonly LeftOutStep[]).filter((one) => one.flow === flow).map(({ step }) => step);
+}
+
 /** The differences that nobody gave a reason for, and the listed ones that are none (any more), as text for a report. */
 export function surprisesIn(flow: string, comparison: Comparison): readonly string[] {
   const known = KNOWN.filter(({ where }) => where.startsWith(`${flow}: `)).map((one) => ({

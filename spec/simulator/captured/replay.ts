@@ -7,7 +7,7 @@ import { type CapturedWorld } from './captured-world.js';
 import { type Comparison } from './comparison.js';
 
 /** Compression that only newer versions of Node have. */
-const CAN_ZSTD = 'createZstdCompress' in zlib;
+export const CAN_ZSTD = 'createZstdCompress' in zlib;
 /** How long an answer that never ends is waited for, after its last byte. */
 const SILENCE_MS = 300;
 /** An answer that has to end is given up after so long without a byte. */
@@ -62,6 +62,8 @@ export class Replay {
   /** Bodies that came, by the length that the captured one had: what is sent back later. */
   readonly #bodies = new Map<number, Buffer>();
   #task = '';
+  #location = '';
+  #vdisBefore = 0;
 
   constructor(flow: string, world: CapturedWorld, comparison: Comparison) {
     this.#flow = flow;
@@ -69,17 +71,30 @@ export class Replay {
     this.#comparison = comparison;
   }
 
-  async run(steps: readonly CapturedStep[]): Promise<void> {
+  /** Where the last transfer was sent on to; `''` when it was not. */
+  get location(): string {
+    return this.#location;
+  }
+
+  /** `next` is the step after these. */
+  async run(steps: readonly CapturedStep[], next?: CapturedStep): Promise<void> {
     for (const [index, step] of steps.entries()) {
       const place = `${this.#flow}: ${step.note}`;
       if (step.note.endsWith('export zstd') && !CAN_ZSTD) continue;
       this.#comparison.steps += 1;
       this.#lookUp(LOOKUPS[step.note]);
       if (step.rpc !== undefined) await this.#call(place, step);
-      else if (step.http !== undefined) await this.#transfer(place, step, steps[index + 1]);
+      else if (step.http !== undefined) await this.#transfer(place, step, steps[index + 1] ?? next);
       else if (step.task !== undefined) await this.#taskEnd(place, step.task);
+      else if (step.note === 'VDIs before and after restore+force') this.#compareGrowth(place, step);
       else this.#comparison.steps -= 1;
     }
+  }
+
+  /** How many disks the last transfer left behind. */
+  #compareGrowth(place: string, { before, after }: CapturedStep): void {
+    const grown = this.#world.pool.pool.store.count('VDI') - this.#vdisBefore;
+    this.#comparison.compare(place, Number(after) - Number(before), grown);
   }
 
   /** Finds what the capturing client found by calls that were not written down. */
@@ -98,8 +113,14 @@ export class Replay {
   async #call(place: string, step: CapturedStep): Promise<void> {
     const { client } = this.#world;
     if (step.rpc === 'task.cancel') await this.#makeTask(String(step.params?.[1]), '');
-    const body = this.#own({ jsonrpc: '2.0', id: step.answer?.id, method: step.rpc, params: step.params });
-    const response = await fetch(`${this.#urlOf(step)}/jsonrpc`, { method: 'POST', body });
+    const body = this.#own({ jsonrpc: '2.0', id: step.answer?.id ?? 1, method: step.rpc, params: step.params });
+    const url = `${this.#urlOf(step)}/jsonrpc`;
+    if (step.answer?.no_answer !== undefined) {
+      this.#comparison.answers += 1;
+      this.#comparison.compare(`${place}: answered`, false, await isAnswered(url, body));
+      return;
+    }
+    const response = await fetch(url, { method: 'POST', body });
     const text = (await response.text()).replaceAll(client.session || '<session>', '<session>');
     const isJson = text.startsWith('{') || text.startsWith('[');
     const answer = (isJson ? JSON.parse(text) : { page: response.status }) as { readonly result?: unknown };
@@ -118,6 +139,7 @@ export class Replay {
 
   async #transfer(place: string, step: CapturedStep, next: CapturedStep | undefined): Promise<void> {
     const [method = '', path = ''] = (step.http ?? '').split(' ');
+    this.#vdisBefore = this.#world.pool.pool.store.count('VDI');
     const { binding } = this.#comparison;
     const task = step.query?.task_id;
     if (task !== undefined) await this.#makeTask(task, next?.task?.name_label);
@@ -132,6 +154,7 @@ export class Replay {
     if (typeof step.answer_bytes === 'number' && step.answer_bytes > 1000) {
       this.#bodies.set(step.answer_bytes, reply.body);
     }
+    this.#location = reply.headers.Location ?? '';
     const compare = (what: string, captured: unknown, simulated: unknown): void => {
       this.#comparison.compare(`${place}: http.${what}`, captured, simulated);
     };
@@ -244,6 +267,14 @@ export class Replay {
       });
     });
   }
+}
+
+/** Nothing is what cannot be waited for: a call that is held is given up after a while, as the capturing client did. */
+async function isAnswered(url: string, body: string): Promise<boolean> {
+  return fetch(url, { method: 'POST', body, signal: AbortSignal.timeout(SILENCE_MS) }).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Of a record only the fields that were written down of the captured one. */

@@ -5,6 +5,7 @@ import { startCapturedWorld } from './captured-world.js';
 import { Comparison } from './comparison.js';
 import { surprisesIn } from './known-differences.js';
 import { type CapturedConnection, WireReplay } from './wire-replay.js';
+import { compareLimits } from './wire-limits.js';
 
 /** What this capture calls the objects of the first one. */
 const NAMES: Readonly<Record<string, string>> = {
@@ -30,11 +31,13 @@ describe('the bytes on the wire', () => {
       .map((line) => JSON.parse(line) as CapturedConnection);
     try {
       await new WireReplay(world, comparison).run(connections);
+      await compareLimits(world.pool.httpUrl, connections, comparison);
     } finally {
       await world.pool.close();
     }
     expect(surprisesIn('wire', comparison)).to.deep.equal([]);
-    expect(comparison.steps).to.be.at.least(100);
+    expect(comparison.steps).to.equal(connections.length);
+    expect(comparison.steps).to.equal(106);
     expect(comparison.fields).to.be.greaterThan(700);
   });
 });

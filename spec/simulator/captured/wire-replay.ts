@@ -6,6 +6,8 @@ import { type Comparison } from './comparison.js';
 export interface CapturedConnection {
   readonly name: string;
   readonly exchanges?: readonly CapturedExchange[];
+  /** A limit, instead of exchanges. */
+  readonly note?: string;
 }
 
 interface CapturedExchange {

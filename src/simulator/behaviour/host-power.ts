@@ -1,6 +1,8 @@
 import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, textOf, wireDate } from '../wire/wire-value.js';
 import { leaveLogsOpen } from './change-logs.js';
+import { isHeadless } from './headless.js';
+import { fallBackToSynced } from './synced-database.js';
 
 /**
  * Takes a host off: its connections are cut and its ports refuse new ones until it is back. With the coordinator go the
@@ -9,8 +11,7 @@ import { leaveLogsOpen } from './change-logs.js';
  */
 export function takeHostDown(pool: SimulatedPool, host: string): void {
   pool.downHosts.add(host);
-  for (const door of pool.doors.get(host) ?? []) door.shut();
-  for (const connection of [...(pool.connections.get(host) ?? [])]) connection.destroy();
+  shutDoors(pool, host);
   setLive(pool, host, false);
   leaveLogsOpen(pool, host);
   if (host !== pool.coordinator) return;
@@ -24,8 +25,10 @@ export function takeHostDown(pool: SimulatedPool, host: string): void {
 /** Lets a host answer again. Rejects when one of its ports has been taken meanwhile. */
 export async function bringHostUp(pool: SimulatedPool, host: string): Promise<void> {
   if (!pool.downHosts.has(host)) return;
-  await Promise.all([...(pool.doors.get(host) ?? [])].map((door) => door.open()));
+  await openDoors(pool, host);
   pool.downHosts.delete(host);
+  if (isHeadless(pool, host)) pool.bootedHeadless.add(host);
+  else if (host === pool.coordinator) pool.bootedHeadless.clear();
   setLive(pool, host, true);
 }
 
@@ -43,9 +46,35 @@ export function promoteHost(pool: SimulatedPool, host: string): void {
   pool.store.patch('pool', pool.poolEntry[0], { master: host });
 }
 
-/** A member without its coordinator: it takes hardly any call (facts 9). */
-export function isInEmergency(pool: SimulatedPool, host: string): boolean {
-  return host !== pool.coordinator && pool.downHosts.has(pool.coordinator);
+/**
+ * A member takes over from a coordinator that is lost: with the database that it was sent last, after `takeoverMs`. Until
+ * then it goes on as a member; in the last eighth of the time its daemon restarts, and nobody gets in.
+ */
+export function takeOver(pool: SimulatedPool, host: string): void {
+  const { takeoverMs } = pool.timings;
+  const finish = (): void => {
+    fallBackToSynced(pool);
+    promoteHost(pool, host);
+  };
+  if (takeoverMs === 0) {
+    finish();
+    return;
+  }
+  pool.later((7 / 8) * takeoverMs, () => {
+    shutDoors(pool, host);
+  });
+  pool.later(takeoverMs, () => {
+    openDoors(pool, host).then(finish, () => undefined);
+  });
+}
+
+function shutDoors(pool: SimulatedPool, host: string): void {
+  for (const door of pool.doors.get(host) ?? []) door.shut();
+  for (const connection of [...(pool.connections.get(host) ?? [])]) connection.destroy();
+}
+
+async function openDoors(pool: SimulatedPool, host: string): Promise<void> {
+  await Promise.all([...(pool.doors.get(host) ?? [])].map((door) => door.open()));
 }
 
 function setLive(pool: SimulatedPool, host: string, live: boolean): void {

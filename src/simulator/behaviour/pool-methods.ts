@@ -5,6 +5,10 @@ import { flagOf, setOf, textOf, wireDate } from '../wire/wire-value.js';
 import { updateVdiSpace } from './disks.js';
 import { createMessage } from './messages.js';
 import { refreshSrSpace } from './sr-space.js';
+import { findUnknownDisks, syncDatabase } from './synced-database.js';
+
+/** Storage whose driver can keep what hosts under HA tell each other. */
+const CAN_HOLD_STATEFILE = new Set(['lvmoiscsi', 'lvmohba', 'nfs', 'smb']);
 
 /** Calls on storage, hosts, the pool and its messages. */
 export const poolMethods: MethodTable = {
@@ -14,6 +18,7 @@ export const poolMethods: MethodTable = {
     if (!pbds.some((pbd) => flagOf(pool.store.get('PBD', pbd), 'currently_attached'))) {
       throw new SimulatedFailure('SR_NO_PBDS', [sr]);
     }
+    findUnknownDisks(pool, sr);
     for (const vdi of setOf(pool.store.get('SR', sr), 'VDIs')) updateVdiSpace(pool, vdi);
     refreshSrSpace(pool, sr);
     return undefined;
@@ -100,11 +105,19 @@ export const poolMethods: MethodTable = {
     throw new SimulatedFailure('XENAPI_MISSING_PLUGIN', [args.text(1)]);
   },
 
-  'pool.sync_database': () => undefined,
+  'pool.sync_database': ({ pool }) => {
+    syncDatabase(pool);
+    return undefined;
+  },
   'pool.designate_new_master': ({ pool }, args) => {
     pool.store.get('host', args.text(0));
     pool.store.patch('pool', pool.poolEntry[0], { master: args.text(0) });
     return undefined;
+  },
+  'pool.enable_ha': ({ pool }, args) => {
+    const unfit = args.strings(0).find((sr) => !CAN_HOLD_STATEFILE.has(textOf(pool.store.get('SR', sr), 'type')));
+    if (unfit !== undefined) throw new SimulatedFailure('SR_OPERATION_NOT_SUPPORTED', [unfit]);
+    throw new SimulatedFailure('NOT_IMPLEMENTED', ['pool.enable_ha']);
   },
   'pool.eject': ({ pool }, args) => {
     if (args.text(0) === pool.coordinator) {

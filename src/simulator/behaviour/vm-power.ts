@@ -62,6 +62,14 @@ export const vmPowerMethods: MethodTable = {
       pool.store.patch('VM', args.text(0), { resident_on: chooseHost(pool, args.text(0), args.text(1)) });
       return undefined;
     }),
+  'VM.migrate_send': ({ pool }, args) => {
+    pool.store.get('VM', args.text(0));
+    // A destination that names no host is not understood, before anything else is looked at.
+    const problem: readonly [string, string] = ['host', 'master'].every((key) => key in args.map(1))
+      ? ['NOT_IMPLEMENTED', 'VM.migrate_send']
+      : ['INTERNAL_ERROR', 'Not_found'];
+    throw new SimulatedFailure(problem[0], [problem[1]]);
+  },
   'VM.get_possible_hosts': ({ pool }, args) => {
     const srs = srsOf(pool, pool.store.get('VM', args.text(0)));
     return pool.store

@@ -126,7 +126,12 @@ export class Datamodel implements ClassShape {
         return {
           name: cls.name,
           fields: new Map(fields.map((field) => [field.name, field])),
-          messages: new Map([...messages, ...queryMessages(messages)].map((message) => [message.verb, message])),
+          messages: new Map(
+            [...messages, ...queryMessages(messages), ...hiddenMessages(cls.name)].map((message) => [
+              message.verb,
+              message,
+            ]),
+          ),
           isRemoved,
         };
       });
@@ -163,6 +168,15 @@ function queryMessages(messages: readonly MessageModel[]): readonly MessageModel
   return messages
     .filter(({ verb }) => verb === 'get_all' || verb === 'get_all_records')
     .map((message) => ({ ...message, name: `${message.name}_where`, verb: `${message.verb}_where`, params: [query] }));
+}
+
+/** Calls that XAPI has and does not document. */
+function hiddenMessages(cls: string): readonly MessageModel[] {
+  if (cls !== 'host') return [];
+  const hidden: RawMessage = { name: 'is_in_emergency_mode', result: 'bool', params: [], since: 'rio' };
+  return [
+    { ...toMessage(cls, hidden, (lifecycle) => lifecycle !== undefined, false), needsSession: true, hasAsync: false },
+  ];
 }
 
 function toField([name, type, qualifier, defaultValue]: RawField): FieldModel {

@@ -13,6 +13,11 @@ export function sessionGivenIn(head: RequestHead): string {
   return cookiesOf(head).get('session_id') ?? new URLSearchParams(head.rawQuery).get('session_id') ?? '';
 }
 
+/** The request says who asks, truly or not. */
+export function hasCredentials(head: RequestHead): boolean {
+  return sessionGivenIn(head) !== '' || head.headers.has('authorization');
+}
+
 /**
  * Finds the caller of a transfer: `session_id` in a cookie, else in the query, else Basic credentials, for which a
  * session is opened. Undefined when there is nothing, or nothing good. Any member takes the sessions of the pool.

@@ -1,11 +1,12 @@
 import { type Socket } from 'node:net';
 import { strike } from '../behaviour/fault-acts.js';
+import { isHeadless, untilLed } from '../behaviour/headless.js';
 import { assertRole } from '../rpc/access.js';
 import { type Dispatcher } from '../rpc/dispatcher.js';
 import { SimulatedFailure, toSimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { MalformedRequest } from '../wire/malformed-request.js';
-import { authenticate, sessionGivenIn } from './authenticate.js';
+import { authenticate, hasCredentials, sessionGivenIn } from './authenticate.js';
 import { readCallBody } from './body.js';
 import { type Route } from './handler.js';
 import { LiveExchange } from './live-exchange.js';
@@ -137,6 +138,9 @@ async function serveTransfer(
   if (pool.downHosts.has(host)) {
     io.destroy();
     return;
+  }
+  if (isHeadless(pool, host) && hasCredentials(head)) {
+    await untilLed(pool, host, AbortSignal.any([io.hungUp, parts.signal]));
   }
   const caller = authenticate(pool, head, host);
   if (caller === undefined) {

@@ -1,6 +1,6 @@
 import { type MessageModel } from '../datamodel/datamodel.js';
 import { strike } from '../behaviour/fault-acts.js';
-import { isInEmergency } from '../behaviour/host-power.js';
+import { isHeadless, isInEmergency, untilLed } from '../behaviour/headless.js';
 import { type FaultAction } from '../faults.js';
 import { SimulatedFailure, toSimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
@@ -62,6 +62,7 @@ export class Dispatcher {
     const message = this.#pool.datamodel.message(name);
     this.#strikeBefore(call, message, origin, faults);
     if (message !== undefined && !message.isRemoved) checkCount(call, message);
+    await this.#waitForCoordinator(call, message, origin);
     const session = this.#checkAccess(call, message, origin);
     if (message === undefined) throw new SimulatedFailure('MESSAGE_METHOD_UNKNOWN', [call.method]);
     if (message.isRemoved) throw new SimulatedFailure('MESSAGE_REMOVED');
@@ -90,6 +91,14 @@ export class Dispatcher {
     const session = hasSession ? textArgument(first, this.#pool) : '';
     strike(faults, { pool: this.#pool, host, session }, 'before');
     if (this.#pool.downHosts.has(host)) throw new SimulatedFailure('CLIENT_ERROR', ['the host is gone']);
+  }
+
+  /** A member asks the coordinator's database about every session but those that it gave out itself. */
+  async #waitForCoordinator(call: IncomingCall, message: MessageModel | undefined, origin: Origin): Promise<void> {
+    if (!isHeadless(this.#pool, origin.host) || isEmergencyCall(message?.name ?? '')) return;
+    if (call.params.length > 0 && (message?.needsSession ?? true)) {
+      await untilLed(this.#pool, origin.host, origin.signal);
+    }
   }
 
   /** The session of the call; throws SESSION_INVALID and HOST_IS_SLAVE. */
