@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { Readable } from 'node:stream';
 import { setOf, textOf } from '../../src/simulator/wire/wire-value.js';
 import { startSimulatedPool, type RunningPool } from '../../src/simulator/index.js';
+import { quietConsole } from './support/quiet-console.js';
 
 interface XenObject {
   readonly $ref: string;
@@ -25,6 +26,7 @@ interface XenApiModule {
 }
 
 describe('the npm client xen-api', () => {
+  quietConsole();
   let pool: RunningPool;
 
   beforeEach(async () => {
@@ -39,6 +41,7 @@ describe('the npm client xen-api', () => {
       auth: { user: pool.username, password: pool.password },
       allowUnauthorized: true,
       watchEvents: true,
+      eventPollDelay: 10,
     });
     await client.connect();
     return client;

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { startSimulatedPool, type RunningPool } from '../../src/simulator/index.js';
-import { warningsOf } from './support/quiet-console.js';
+import { quietConsole, warningsOf } from './support/quiet-console.js';
 
 interface XenApi {
   readonly objectsFetched: Promise<void>;
@@ -21,6 +21,7 @@ const POOL = {
 };
 
 describe('the npm client xen-api in a pool of two', () => {
+  quietConsole();
   let pool: RunningPool;
 
   beforeEach(async () => {
@@ -31,7 +32,7 @@ describe('the npm client xen-api in a pool of two', () => {
   async function clientOf(url: string, watchEvents = false): Promise<XenApi> {
     const { createClient } = (await import('xen-api')) as unknown as XenApiModule;
     const auth = { user: pool.username, password: pool.password };
-    return createClient({ url, auth, allowUnauthorized: true, watchEvents, callTimeout: 2000 });
+    return createClient({ url, auth, allowUnauthorized: true, watchEvents, eventPollDelay: 10, callTimeout: 2000 });
   }
 
   it('goes from a member to its coordinator', async () => {

@@ -4,6 +4,7 @@ import { MIB } from '../../../src/common/byte-size.js';
 import { contentOf } from '../../../src/simulator/behaviour/disks.js';
 import { type RunningPool, startSimulatedPool } from '../../../src/simulator/index.js';
 import { textOf } from '../../../src/simulator/wire/wire-value.js';
+import { quietConsole } from '../support/quiet-console.js';
 import { bodyOf, exchangeRaw } from '../support/raw-exchange.js';
 
 interface XenApi {
@@ -36,12 +37,19 @@ describe('raw disks and other clients', () => {
   const bytes = (): Buffer => contentOf(pool.pool, vdi).read(0, 4 * MIB);
 
   describe('npm xen-api', () => {
+    quietConsole();
     let client: XenApi;
 
     beforeEach(async () => {
       const { createClient } = (await import('xen-api')) as unknown as XenApiModule;
       const auth = { user: pool.username, password: pool.password };
-      client = createClient({ url: pool.url, auth, allowUnauthorized: true, watchEvents: ['task'] });
+      client = createClient({
+        url: pool.url,
+        auth,
+        allowUnauthorized: true,
+        watchEvents: ['task'],
+        eventPollDelay: 10,
+      });
       await client.connect();
     });
     afterEach(() => client.disconnect());
