@@ -293,6 +293,23 @@ describe('DirectoryRepository', () => {
       await expectCode(repository.find('nothing'), 'SAVESET_NOT_FOUND');
     });
 
+    it('list a record as it is now, however often they are listed', async () => {
+      const repository = await openRepository();
+      const record = await store(repository, 'a');
+      await store(repository, 'b');
+      const ids = async (): Promise<readonly string[]> =>
+        (await repository.list()).records.map(({ savesetId, source: { id } }) => `${savesetId} of ${id}`).sort();
+      const { id } = record.source;
+      expect(await ids()).to.deep.equal([`a of ${id}`, `b of ${id}`]);
+      const other = { ...record, source: { ...record.source, id: id.replaceAll(/./g, 'x') } };
+      writeFileSync(saveset('a', 'saveset.json'), JSON.stringify(other, undefined, 2));
+      rmSync(saveset('b'), { recursive: true });
+      await store(repository, 'c');
+      expect(await ids()).to.deep.equal([`a of ${other.source.id}`, `c of ${id}`]);
+      writeFileSync(saveset('c', 'saveset.json'), '{');
+      expect((await repository.list()).damaged.map(({ savesetId }) => savesetId)).to.deep.equal(['c']);
+    });
+
     it('list what is damaged apart', async () => {
       const repository = await openRepository();
       await store(repository, 'good');
@@ -476,6 +493,18 @@ describe('DirectoryRepository', () => {
       expect((await expectCode(repository.openMedia('inc-2'), 'CHAIN_BROKEN')).message).to.contain(
         'which builds on it',
       );
+    });
+
+    it('are broken by a member that can not be read, whatever the reason', async () => {
+      const repository = await openRepository();
+      await store(repository, 'full');
+      await store(repository, 'inc-1', next('full'));
+      await store(repository, 'inc-2', next('inc-1'));
+      writeFileSync(saveset('inc-1', 'saveset.json'), '{');
+      expect((await expectCode(repository.openMedia('inc-2'), 'CHAIN_BROKEN')).context.member).to.equal('inc-1');
+      rmSync(saveset('inc-1', 'saveset.json'));
+      mkdirSync(saveset('inc-1', 'saveset.json'));
+      expect((await expectCode(repository.openMedia('inc-2'), 'CHAIN_BROKEN')).context.member).to.equal('inc-1');
     });
 
     it('are the history of a source, broken ones too, and none of another source', async () => {

@@ -1,12 +1,8 @@
-import { constants } from 'node:fs';
-import { access, mkdir, open, readFile } from 'node:fs/promises';
+import { access, mkdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { addAbortSignal } from 'node:stream';
-import { MIB } from '../../common/byte-size.js';
 import { type Clock, systemClock } from '../../common/clock.js';
 import {
   BackupError,
-  type OpenedItem,
   parseSavesetRecord,
   type ResolvedSource,
   type RestoreMedia,
@@ -29,6 +25,7 @@ import {
 import { ancestorsOf, historyOf } from './saveset-chain.js';
 import { dropDeadLease, isAbandoned } from './saveset-lease.js';
 import { SavesetWriter } from './saveset-writer.js';
+import { openStoredItem } from './stored-item.js';
 import { toMediumError } from './to-medium-error.js';
 import { type ItemVerdict, verifyItem } from './verify-item.js';
 
@@ -51,8 +48,17 @@ export interface SavesetList {
   readonly damaged: readonly DamagedSaveset[];
 }
 
+interface ListedRecord {
+  /** Another one after every change of the file. */
+  readonly stamp: string | undefined;
+  readonly record: SavesetRecord;
+}
+
 /** Savesets in a directory; `repository-layout.ts` draws it. Many processes may use it at once. */
 export class DirectoryRepository {
+  /** A run that saves many machines lists the repository for each: a record that is still the same is read once. */
+  #listed: ReadonlyMap<string, ListedRecord> = new Map();
+
   private constructor(
     readonly path: string,
     readonly identity: RepositoryIdentity,
@@ -106,14 +112,20 @@ export class DirectoryRepository {
   async list(): Promise<SavesetList> {
     const records: SavesetRecord[] = [];
     const damaged: DamagedSaveset[] = [];
+    const listed = new Map<string, ListedRecord>();
     for (const savesetId of (await savesetIds(this.path)).toSorted()) {
       try {
-        records.push(await this.read(savesetId));
+        const stamp = await stampOf(savesetFolder(this.path, savesetId));
+        const known = this.#listed.get(savesetId);
+        const record = stamp !== undefined && known?.stamp === stamp ? known.record : await this.read(savesetId);
+        listed.set(savesetId, { stamp, record });
+        records.push(record);
       } catch (error) {
         const known = toHostError(error);
         if (known.code !== 'SAVESET_NOT_FOUND') damaged.push({ savesetId, error: known });
       }
     }
+    this.#listed = listed;
     return { records: records.sort(byAge), damaged };
   }
 
@@ -168,7 +180,7 @@ export class DirectoryRepository {
       openItem: (name, signal, memberId = savesetId) => {
         const member = members.get(memberId);
         if (member === undefined) throw notFound(memberId);
-        return this.#openItem(member, name, signal);
+        return openStoredItem(savesetFolder(this.path, memberId), member, name, signal);
       },
     };
   }
@@ -231,9 +243,15 @@ export class DirectoryRepository {
   }
 
   async #ancestorsOf(record: SavesetRecord): Promise<readonly SavesetRecord[]> {
-    if (record.parentSavesetId === undefined) return [];
-    const { records } = await this.list();
-    return ancestorsOf(record, new Map(records.map((one) => [one.savesetId, one])));
+    const byId = new Map<string, SavesetRecord>();
+    for (let { parentSavesetId: next } = record; next !== undefined && !byId.has(next);) {
+      // One that can't be read, whatever the reason, is missing in the chain.
+      const member: SavesetRecord | undefined = await this.read(next).catch(() => undefined);
+      if (member === undefined) break;
+      byId.set(next, member);
+      next = member.parentSavesetId;
+    }
+    return ancestorsOf(record, byId);
   }
 
   async #remove(savesetId: string): Promise<void> {
@@ -248,27 +266,6 @@ export class DirectoryRepository {
       if (systemCode(error) !== 'ENOENT') throw toMediumError(error, savesetFolder(this.path, savesetId));
     }
   }
-
-  async #openItem(record: SavesetRecord, name: string, signal: AbortSignal): Promise<OpenedItem> {
-    const item = record.items.find((entry) => entry.name === name);
-    const damaged = (why: string, cause?: unknown): BackupError =>
-      new BackupError('DATA_DAMAGED', `The item ${name} of ${record.savesetId} ${why}.`, {
-        hint: 'Run "xen-backup verify" and use another saveset.',
-        context: { savesetId: record.savesetId, item: name },
-        cause,
-      });
-    if (item === undefined) throw damaged('is not in the record');
-    const path = join(savesetFolder(this.path, record.savesetId), name);
-    const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
-      throw systemCode(error) === 'ENOENT' ? damaged('is missing', error) : toMediumError(error, path);
-    });
-    const { size } = await handle.stat();
-    if (size !== item.bytes) {
-      await handle.close();
-      throw damaged(`should have ${item.bytes} bytes and has ${size}`);
-    }
-    return { stream: addAbortSignal(signal, handle.createReadStream({ highWaterMark: MIB })), bytes: size };
-  }
 }
 
 /** What can't be looked at is not taken for missing. */
@@ -276,6 +273,13 @@ async function hasRecord(folder: string): Promise<boolean> {
   return await access(join(folder, RECORD_FILE)).then(
     () => true,
     (error: unknown) => systemCode(error) !== 'ENOENT',
+  );
+}
+
+async function stampOf(folder: string): Promise<string | undefined> {
+  return await stat(join(folder, RECORD_FILE), { bigint: true }).then(
+    ({ ino, size, mtimeNs }) => `${ino}/${size}/${mtimeNs}`,
+    () => undefined,
   );
 }
 

@@ -1,0 +1,35 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { addAbortSignal } from 'node:stream';
+import { MIB } from '../../common/byte-size.js';
+import { BackupError, type OpenedItem, type SavesetRecord } from '../../contract/index.js';
+import { systemCode } from '../to-host-error.js';
+import { toMediumError } from './to-medium-error.js';
+
+/** An item of a finished saveset, to read. @throws {BackupError} DATA_DAMAGED when it is not as recorded; MEDIUM_FAILED. */
+export async function openStoredItem(
+  folder: string,
+  record: SavesetRecord,
+  name: string,
+  signal: AbortSignal,
+): Promise<OpenedItem> {
+  const item = record.items.find((entry) => entry.name === name);
+  const damaged = (why: string, cause?: unknown): BackupError =>
+    new BackupError('DATA_DAMAGED', `The item ${name} of ${record.savesetId} ${why}.`, {
+      hint: 'Run "xen-backup verify" and use another saveset.',
+      context: { savesetId: record.savesetId, item: name },
+      cause,
+    });
+  if (item === undefined) throw damaged('is not in the record');
+  const path = join(folder, name);
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
+    throw systemCode(error) === 'ENOENT' ? damaged('is missing', error) : toMediumError(error, path);
+  });
+  const { size } = await handle.stat();
+  if (size !== item.bytes) {
+    await handle.close();
+    throw damaged(`should have ${item.bytes} bytes and has ${size}`);
+  }
+  return { stream: addAbortSignal(signal, handle.createReadStream({ highWaterMark: MIB })), bytes: size };
+}
