@@ -1,11 +1,9 @@
-import { EventEmitter } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { runCli } from '../../src/host/cli/run-cli.js';
 import { type RunningPool, startSimulatedPool } from '../../src/simulator/index.js';
-import { CapturedStream } from '../host/support/captured-stream.js';
+import { runPoolCli, type CliOutcome } from './support/pool-cli.js';
 import { SMALL_POOL } from './support/xen-world.js';
 
 interface Listed {
@@ -34,20 +32,7 @@ describe('journey: a chain from the command line', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  async function xenBackup(...args: string[]): Promise<{ readonly code: number; readonly text: string }> {
-    const out = new CapturedStream(false);
-    const err = new CapturedStream(false);
-    const environment = {
-      XEN_BACKUP_URL: running.url,
-      XEN_BACKUP_USERNAME: running.username,
-      XEN_BACKUP_PASSWORD: running.password,
-      XEN_BACKUP_FINGERPRINT: running.fingerprint256,
-      XEN_BACKUP_REPOSITORY: 'repo',
-    };
-    const around = { out, err, environment, workingFolder: folder, signals: new EventEmitter(), exit: () => undefined };
-    const code = await runCli(args, around);
-    return { code, text: out.text + err.text };
-  }
+  const xenBackup = (...args: string[]): Promise<CliOutcome> => runPoolCli(running, folder, args);
 
   const listed = async (): Promise<readonly Listed['record'][]> =>
     (await xenBackup('list', '--json')).text

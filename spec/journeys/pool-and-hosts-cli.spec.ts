@@ -1,11 +1,9 @@
-import { EventEmitter } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { runCli } from '../../src/host/cli/run-cli.js';
 import { type RunningPool, startSimulatedPool } from '../../src/simulator/index.js';
-import { CapturedStream } from '../host/support/captured-stream.js';
+import { runPoolCli, type CliOutcome } from './support/pool-cli.js';
 import { SMALL_POOL } from './support/xen-world.js';
 
 describe('journey: pool metadata and hosts from the command line', () => {
@@ -24,25 +22,7 @@ describe('journey: pool metadata and hosts from the command line', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  async function xenBackup(...args: string[]): Promise<{ readonly code: number; readonly text: string }> {
-    const out = new CapturedStream(false);
-    const err = new CapturedStream(false);
-    const code = await runCli(args, {
-      out,
-      err,
-      environment: {
-        XEN_BACKUP_URL: running.url,
-        XEN_BACKUP_USERNAME: running.username,
-        XEN_BACKUP_PASSWORD: running.password,
-        XEN_BACKUP_FINGERPRINT: running.hosts.map(({ fingerprint256 }) => fingerprint256).join(','),
-        XEN_BACKUP_REPOSITORY: 'repo',
-      },
-      workingFolder: folder,
-      signals: new EventEmitter(),
-      exit: () => undefined,
-    });
-    return { code, text: out.text + err.text };
-  }
+  const xenBackup = (...args: string[]): Promise<CliOutcome> => runPoolCli(running, folder, args);
 
   it('saves the hosts that live, and ends with a warning for the one that does not', async () => {
     const { store } = running.pool;

@@ -1,13 +1,11 @@
-import { EventEmitter } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { runCli } from '../../src/host/cli/run-cli.js';
 import { type RunningPool, startSimulatedPool } from '../../src/simulator/index.js';
 import { DiskDigest } from '../../src/transfer/disk-digest.js';
-import { CapturedStream } from '../host/support/captured-stream.js';
 import { CHAIN_POOL } from './support/chain-world.js';
+import { runPoolCli, type CliOutcome } from './support/pool-cli.js';
 
 describe('journey: a disk of a chain from the command line', function () {
   this.timeout(60_000);
@@ -25,30 +23,12 @@ describe('journey: a disk of a chain from the command line', function () {
     rmSync(folder, { recursive: true, force: true });
   });
 
+  const tryXenBackup = (...args: string[]): Promise<CliOutcome> => runPoolCli(running, folder, args);
+
   async function xenBackup(...args: string[]): Promise<string> {
     const { code, text } = await tryXenBackup(...args);
     expect(code, text).to.equal(0);
     return text;
-  }
-
-  async function tryXenBackup(...args: string[]): Promise<{ readonly code: number; readonly text: string }> {
-    const out = new CapturedStream(false);
-    const err = new CapturedStream(false);
-    const code = await runCli(args, {
-      out,
-      err,
-      environment: {
-        XEN_BACKUP_URL: running.url,
-        XEN_BACKUP_USERNAME: running.username,
-        XEN_BACKUP_PASSWORD: running.password,
-        XEN_BACKUP_FINGERPRINT: running.hosts.map(({ fingerprint256 }) => fingerprint256).join(','),
-        XEN_BACKUP_REPOSITORY: 'repo',
-      },
-      workingFolder: folder,
-      signals: new EventEmitter(),
-      exit: () => undefined,
-    });
-    return { code, text: out.text + err.text };
   }
 
   const vdiOf = (position: string): string => {

@@ -1,12 +1,10 @@
-import { EventEmitter } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { COMMANDS } from '../../src/host/cli/command-table.js';
-import { runCli } from '../../src/host/cli/run-cli.js';
 import { type RunningPool, startSimulatedPool } from '../../src/simulator/index.js';
-import { CapturedStream } from '../host/support/captured-stream.js';
+import { runPoolCli } from './support/pool-cli.js';
 import { SMALL_POOL } from './support/xen-world.js';
 
 const PASSWORD = 'Gr4ve/Str0ng?Lantern';
@@ -35,21 +33,8 @@ describe('journey: nothing that leaves the process holds a secret', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const environment = (password = PASSWORD): Record<string, string> => ({
-    XEN_BACKUP_URL: running.url,
-    XEN_BACKUP_USERNAME: running.username,
-    XEN_BACKUP_PASSWORD: password,
-    XEN_BACKUP_FINGERPRINT: running.fingerprint256,
-    XEN_BACKUP_REPOSITORY: join(folder, 'repo'),
-  });
-
-  async function xenBackup(args: readonly string[], password?: string): Promise<string> {
-    const out = new CapturedStream(false);
-    const err = new CapturedStream(false);
-    const around = { out, err, workingFolder: folder, signals: new EventEmitter(), exit: () => undefined };
-    await runCli(args, { ...around, environment: environment(password) });
-    return out.text + err.text;
-  }
+  const xenBackup = async (args: readonly string[], password?: string): Promise<string> =>
+    (await runPoolCli(running, folder, args, password)).text;
 
   /** What gives a secret away: as it is, in a query, in a Basic header, in JSON. */
   function secrets(): readonly string[] {
