@@ -9,6 +9,7 @@ import { planVhd } from '../format/vhd-plan.js';
 import { writeVhd } from '../format/vhd-writer.js';
 import { XvaReader } from '../format/xva-reader.js';
 import { OwnObjects } from '../session/own-objects.js';
+import { repeatLostTransfer } from '../session/lost-step.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { type RunIdentity } from '../session/run-marks.js';
 import { changedExtents, type DiskExtents } from '../transfer/disk-extents.js';
@@ -96,11 +97,13 @@ export class DisksExporter {
       const { disk, level: ofDisk, reason } = level;
       order.onDecided({ type: 'level-decided', disk: disk.name, level: ofDisk, reason, expectedBytes });
     }
-    const items = [await this.#metadata(order, tools)];
+    const anew = <T>(transfer: (tools: ExportTools) => Promise<T>): Promise<T> =>
+      repeatLostTransfer(this.pool, tools.sink, signal, (sink) => transfer({ ...tools, sink }));
+    const items = [await anew((again) => this.#metadata(order, again))];
     const members: MachineChainDisk[] = [];
     let nbd: ExportedDisks['nbd'] = 'none';
     for (const disk of ready) {
-      const { item, vhdId, readBy, isClear = false } = await this.#disk(disk, order, tools);
+      const { item, vhdId, readBy, isClear = false } = await anew((again) => this.#disk(disk, order, again));
       if (readBy === 'nbd' && nbd !== 'clear') nbd = isClear ? 'clear' : 'tls';
       items.push(item);
       const startedTracking = order.startedTracking.has(disk.level.disk.position);

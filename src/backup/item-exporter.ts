@@ -10,6 +10,7 @@ import {
   type SavesetItem,
 } from '../contract/index.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
+import { repeatLostTransfer } from '../session/lost-step.js';
 import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
 import { checkedData, type FlowCheck } from '../transfer/checked-stream.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
@@ -117,6 +118,13 @@ export class ItemExporter {
       if (signal.aborted || !isAboutData(error)) throw error;
       throw (await this.#reasonOf(task, source?.readableEnded ?? false)) ?? error;
     }
+  }
+
+  /** The same; what goes down with the coordinator is sent anew, with an order and checks that know nothing of before. */
+  async exportAnew(newOrder: () => ItemOrder, tools: ExportTools): Promise<SavesetItem> {
+    return await repeatLostTransfer(this.pool, tools.sink, tools.signal, (sink) =>
+      this.export(newOrder(), { ...tools, sink }),
+    );
   }
 
   /** A text of our own as an item. */

@@ -61,8 +61,8 @@ export class MachineContentExporter {
     const { expectedBytes, withMemory } = plan;
     const disks = plan.disks.map((disk) => ({ ...disk, level }));
     const label = { name: ARCHIVE_ITEM, title: machineName, machine: ref };
-    const order = machineArchiveOrder({ ...label, expectedBytes, disks, forceHttps, withMemory, onVerify });
-    const item = await this.items.export(order, tools);
+    const order = { ...label, expectedBytes, disks, forceHttps, withMemory, onVerify };
+    const item = await this.items.exportAnew(() => machineArchiveOrder(order), tools);
     return { plan, level, items: [item], disks, transport: this.#transport(forceHttps) };
   }
 

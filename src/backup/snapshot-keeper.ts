@@ -1,9 +1,13 @@
 import { inject, injectable } from 'inversify';
 import { type CleanupStack } from '../common/cleanup-stack.js';
+import { Clock } from '../common/clock.js';
 import { BackupError } from '../contract/index.js';
+import { ActiveRuns } from '../session/active-runs.js';
+import { repeatLostStep } from '../session/lost-step.js';
 import { OwnObjects } from '../session/own-objects.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { type RunIdentity, temporaryName } from '../session/run-marks.js';
+import { rivalOf } from './rival-run.js';
 import { isXapiError } from '../xapi/xapi-error.js';
 import { isNullRef, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
 
@@ -38,6 +42,8 @@ export class SnapshotKeeper {
   constructor(
     @inject(PoolConnection) private readonly pool: PoolConnection,
     @inject(OwnObjects) private readonly own: OwnObjects,
+    @inject(ActiveRuns) private readonly runs: ActiveRuns,
+    @inject(Clock) private readonly clock: Clock,
   ) {}
 
   /**
@@ -55,21 +61,59 @@ export class SnapshotKeeper {
     excluded: readonly RefOf<'VDI'>[] = [],
   ): Promise<RefOf<'VM'>> {
     const name = temporaryName(run.runId, machine.name_label);
+    await this.#refuseRival(machine.snapshots, machine, run, undefined, signal);
     const alive = new AbortController();
     const made: Made = { alive, isHandedOver: false };
     cleanup.add(`snapshot "${name}"`, () => this.#release(name, vm, made));
-    const snapshot = await this.#snapshot(kind, vm, name, machine, excluded, signal);
+    const undo = (): Promise<void> => this.#release(name, vm, made);
+    const snapshot = await repeatLostStep(this.pool, { signal, undo }, () =>
+      this.#snapshot(kind, vm, name, machine, excluded, signal),
+    );
     made.ref = snapshot;
     this.#made.set(snapshot, made);
     cleanup.add('lease of the snapshot', () => {
       alive.abort();
     });
     await this.own.mark('VM', snapshot, run, 'snapshot', signal);
+    const all = await this.pool.call<readonly RefOf<'VM'>[]>('VM.get_snapshots', [vm], { signal });
+    const since = all.filter((ref) => !machine.snapshots.includes(ref));
+    await this.#refuseRival(since, machine, run, snapshot, signal);
     made.renewing = this.own.keepAlive('VM', snapshot, run, 'snapshot', alive.signal);
     await this.#makeOrdinary(snapshot, signal);
     if (excluded.length > 0) await this.#dropExcluded(snapshot, new Set<string>(excluded), signal);
     made.disks = await this.#disksOf(snapshot, signal);
     return snapshot;
+  }
+
+  /**
+   * One backup of a machine at a time, whoever runs it: two would move each other's bases. Looked at before the pool
+   * works for us, and once more when our own snapshot can be seen by others.
+   */
+  async #refuseRival(
+    refs: readonly RefOf<'VM'>[],
+    { name_label: machineName }: VmRecord,
+    { runId }: RunIdentity,
+    own: RefOf<'VM'> | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (refs.every((ref) => ref === own)) return;
+    const records = await this.pool.records(
+      refs.map((ref) => ({ cls: 'VM', ref }) as const),
+      { signal },
+    );
+    const rival = rivalOf({
+      runId,
+      own: own === undefined ? undefined : records.get(own),
+      snapshots: [...records.values()],
+      nowMs: this.clock.nowMs(),
+      stateOf: (run) => this.runs.stateOf(run),
+    });
+    if (rival === undefined) return;
+    throw new BackupError('SOURCE_BUSY', `Another backup of "${machineName}" is under way.`, {
+      hint: 'Wait until it has ended. If it has died, this passes within a quarter of an hour.',
+      isRetriable: true,
+      context: { run: rival.runId, host: rival.hostId },
+    });
   }
 
   /** Marks the snapshot as what later backups build on; from then on the clean-up leaves it where it is. */

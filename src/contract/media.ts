@@ -21,6 +21,11 @@ export interface ItemDescriptor {
 export interface BackupSink {
   /** How many items may be open at once: 1 for a tape or a pipe. */
   readonly maxOpenItems: number;
+  /**
+   * True: an item that was destroyed may be opened once more under its name, and begins anew. Then a source may repeat
+   * one transfer that broke off. Absent: false, as for a tape.
+   */
+  readonly canReopenItems?: boolean;
   openItem(item: ItemDescriptor, signal: AbortSignal): Promise<Writable>;
 }
 

@@ -9,6 +9,7 @@ import { ActiveRuns } from '../session/active-runs.js';
 import { OwnObjects } from '../session/own-objects.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
+import { runsOfLivingProcesses } from '../session/run-process.js';
 import { SourceIdentity } from '../session/source-identity.js';
 import { planBases } from './reconcile-bases.js';
 import { type AbandonedMachine, planOffline } from './reconcile-offline.js';
@@ -136,12 +137,14 @@ export class Reconciler {
       this.pool.allRecords('VM', { signal }),
       this.pool.allRecords('VDI', { signal }),
     ]);
+    // A lease is as good as the clocks; a process that lives is no matter of clocks.
+    const living = runsOfLivingProcesses([...machines.values(), ...disks.values()]);
     return {
       machines,
       disks,
       hostId: this.identity.hostId,
       nowMs: this.clock.nowMs(),
-      stateOf: (run) => this.runs.stateOf(run),
+      stateOf: (run) => (living.has(run) ? 'running' : this.runs.stateOf(run)),
     };
   }
 

@@ -27,6 +27,7 @@ import {
 } from '../contract/index.js';
 import { KindRestoreHandler } from '../restore/restore-handler.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
+import { watchCoordinator } from '../session/coordinator-watch.js';
 import { assertOutsidePool } from '../session/data-mover.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger, Redactor } from '../session/redact.js';
@@ -41,6 +42,8 @@ const PLAIN_HTTP = {
     'Bulk data of this client goes over plain http: data and session references can be read on the network. ' +
     'Set dataTransport to https, or use the option http=https.',
 };
+
+type EmitWarning = (event: { type: 'warning'; code: string; message: string; atMs: number }) => void;
 
 /** One open client: hands each request to the part that knows, and speaks the contract's language. No algorithm. */
 @injectable()
@@ -112,12 +115,14 @@ export class XenServerSource implements BackupSource {
     return this.#operations.observe<BackupEvent, BackupReport>(async (emit, signal) => {
       this.#warnOfHttp(request.options, emit);
       emit({ type: 'phase-entered', phase: 'resolve', atMs: this.clock.nowMs() });
-      const { handler, source } = await this.#handlerOf(request.source, signal);
-      this.#logger.info('Backup begins.', { source: source.path, saveset: request.savesetId });
-      const report = await handler.backup(source, request, sink, emit, signal);
-      const { transferredBytes, elapsedMs } = report;
+      const { result: report, warnings } = await this.#watched(emit, signal, async () => {
+        const { handler, source } = await this.#handlerOf(request.source, signal);
+        this.#logger.info('Backup begins.', { source: source.path, saveset: request.savesetId });
+        return await handler.backup(source, request, sink, emit, signal);
+      });
+      const { transferredBytes, elapsedMs, record } = report;
       this.#logger.info('Backup done.', { saveset: request.savesetId, transferredBytes, elapsedMs });
-      return report;
+      return { ...report, record: { ...record, warnings: [...record.warnings, ...warnings] } };
     }, request.signal);
   }
 
@@ -142,9 +147,12 @@ export class XenServerSource implements BackupSource {
         this.#warnOfHttp(request.options, emit);
         const saveset = media.record.savesetId;
         this.#logger.info('Restore begins.', { saveset, mode: request.mode });
-        const report = await this.#restorerOf(media.record).restore(request, media, emit, signal);
+        const restorer = this.#restorerOf(media.record);
+        const { result: report, warnings } = await this.#watched(emit, signal, () =>
+          restorer.restore(request, media, emit, signal),
+        );
         this.#logger.info('Restore done.', { saveset, target: report.targetId, elapsedMs: report.elapsedMs });
-        return report;
+        return { ...report, warnings: [...report.warnings, ...warnings] };
       },
       request.signal,
       'RESTORE_FAILED',
@@ -198,10 +206,30 @@ export class XenServerSource implements BackupSource {
     });
   }
 
-  #warnOfHttp(
-    options: Options | undefined,
-    emit: (event: { type: 'warning'; code: string; message: string; atMs: number }) => void,
-  ): void {
+  /** Whoever reads a result should know that the coordinator went in the middle; it explains what took long or failed. */
+  async #watched<Report>(
+    emit: EmitWarning,
+    signal: AbortSignal,
+    work: () => Promise<Report>,
+  ): Promise<{ result: Report; warnings: readonly { code: string; message: string }[] }> {
+    const changeSince = await watchCoordinator(this.pool, signal);
+    const tell = async (): Promise<readonly { code: string; message: string }[]> => {
+      const change = await changeSince();
+      if (change === undefined) return [];
+      this.#logger.warn(change.message, { code: change.code });
+      emit({ type: 'warning', ...change, atMs: this.clock.nowMs() });
+      return [change];
+    };
+    try {
+      const result = await work();
+      return { result, warnings: await tell() };
+    } catch (error) {
+      await tell();
+      throw error;
+    }
+  }
+
+  #warnOfHttp(options: Options | undefined, emit: EmitWarning): void {
     if (this.settings.dataTransport === 'https' || options?.http === 'https' || this.#hasWarnedOfHttp) return;
     this.#hasWarnedOfHttp = true;
     this.#logger.warn(PLAIN_HTTP.message, { code: PLAIN_HTTP.code, client: this.identity.clientName });

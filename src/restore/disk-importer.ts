@@ -9,6 +9,7 @@ import { ConnectionSettings } from '../session/connection-settings.js';
 import { OwnObjects } from '../session/own-objects.js';
 import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
 import { RUN_MARK_KEY, runMark, type RunIdentity, temporaryName } from '../session/run-marks.js';
+import { runProcess } from '../session/run-process.js';
 import { checkedData } from '../transfer/checked-stream.js';
 import { DiskDigest } from '../transfer/disk-digest.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
@@ -98,7 +99,7 @@ export class DiskImporter {
       type: 'user',
       sharable: false,
       read_only: false,
-      other_config: { [RUN_MARK_KEY]: runMark(run, 'import', this.clock.nowMs()) },
+      other_config: { [RUN_MARK_KEY]: runMark({ process: runProcess(), ...run }, 'import', this.clock.nowMs()) },
     };
     return (await this.pool.callTask('VDI.create', [record], { signal })) as RefOf<'VDI'>;
   }

@@ -6,9 +6,11 @@ import { Clock } from '../common/clock.js';
 import { BackupError, type RestoreMedia } from '../contract/index.js';
 import { type XvaArchive } from '../format/ova-xml.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
+import { repeatLostStep } from '../session/lost-step.js';
 import { OwnObjects } from '../session/own-objects.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { runMark, type RunIdentity } from '../session/run-marks.js';
+import { runProcess } from '../session/run-process.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
 import { type VerifiedArchive } from '../transfer/verified-archive.js';
 import { isXapiError } from '../xapi/xapi-error.js';
@@ -70,7 +72,8 @@ export class MachineImporter {
       alive.abort();
     });
     void this.own.keepImportAlive(order.name, order.run, alive.signal);
-    const sent = await this.#send(order, cleanup);
+    const undo = (): Promise<void> => this.own.destroyImported(order.run.runId);
+    const sent = await repeatLostStep(this.pool, { signal: order.signal, undo }, () => this.#send(order, cleanup));
     made.ref = sent.ref;
     enter('verify');
     const first = await this.states.load(sent.ref, order.signal);
@@ -111,7 +114,7 @@ export class MachineImporter {
     const { details } = plan.wish;
     return {
       name,
-      mark: runMark(run, 'import', this.clock.nowMs()),
+      mark: runMark({ process: runProcess(), ...run }, 'import', this.clock.nowMs()),
       details,
       drops: plan.wish.drops,
       networkNames: plan.networkNames,

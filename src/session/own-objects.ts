@@ -3,6 +3,7 @@ import { Clock } from '../common/clock.js';
 import { isXapiError } from '../xapi/xapi-error.js';
 import { isNullRef, type RefOf, type VdiRecord, type VmRecord } from '../xapi/xapi-records.js';
 import { PoolConnection } from './pool-connection.js';
+import { runProcess } from './run-process.js';
 import {
   type BaseMark,
   LEASE_REFRESH_MS,
@@ -38,20 +39,27 @@ export class OwnObjects {
     signal?: AbortSignal,
     base?: BaseMark,
   ): Promise<void> {
-    const options = signal === undefined ? {} : { signal };
-    const args = [ref, RUN_MARK_KEY, runMark(run, role, this.clock.nowMs(), base)];
+    // A key that is there already is put again: once more does no harm.
+    const options = { isIdempotent: true, ...(signal === undefined ? {} : { signal }) };
+    const args = [ref, RUN_MARK_KEY, runMark({ process: runProcess(), ...run }, role, this.clock.nowMs(), base)];
     try {
       await this.pool.call(`${cls}.add_to_other_config`, args, options);
     } catch (error) {
       if (!isXapiError(error, 'MAP_DUPLICATE_KEY')) throw error;
       await this.unmark(cls, ref);
-      await this.pool.call(`${cls}.add_to_other_config`, args, options);
+      try {
+        await this.pool.call(`${cls}.add_to_other_config`, args, options);
+      } catch (again) {
+        // It was ours: the answer of the first attempt was lost.
+        if (!isXapiError(again, 'MAP_DUPLICATE_KEY')) throw again;
+      }
     }
   }
 
   /** Says that the saveset of a base was stored. A base that is gone is fine; repeating it does nothing. */
   async markSettled(ref: RefOf<'VDI'>, savesetId: string): Promise<void> {
-    const note = (): Promise<unknown> => this.pool.call('VDI.add_to_other_config', [ref, SETTLED_KEY, savesetId]);
+    const note = (): Promise<unknown> =>
+      this.pool.call('VDI.add_to_other_config', [ref, SETTLED_KEY, savesetId], { isIdempotent: true });
     try {
       await note().catch(async (error: unknown) => {
         if (!isXapiError(error, 'MAP_DUPLICATE_KEY')) throw error;

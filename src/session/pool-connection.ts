@@ -81,6 +81,13 @@ export interface PoolConnection {
   readonly members: readonly PoolMember[];
   /** Host name or address that we talk to now. */
   readonly coordinatorAddress: string;
+  /**
+   * Grows with every new session and every move to another coordinator. What began under another number may have been
+   * lost with the coordinator of that time.
+   */
+  readonly epoch: number;
+  /** The member that is the coordinator now; asks the pool only when the number has grown. */
+  coordinator(options?: CallOptions): Promise<PoolMember | undefined>;
   call<Result>(method: string, args?: readonly unknown[], options?: CallOptions): Promise<Result>;
   /** Runs `Async.<method>`, follows its task to the end, destroys the task, gives the decoded result. */
   callTask(method: string, args: readonly unknown[], options?: TaskOptions): Promise<string>;

@@ -34,6 +34,8 @@ const markSchema = z.strictObject({
   machine: z.string().exactOptional(),
   /** Of a base: its own UUID. A mark that a copy or a snapshot of it has inherited says nothing of that one. */
   object: z.string().max(64).exactOptional(),
+  /** The process that runs it, for those on the same machine. */
+  process: z.string().max(100).exactOptional(),
   /** Of a base's disk: what is kept of it once its saveset is stored. */
   keep: z.enum(['metadata', 'snapshot']).exactOptional(),
 });
@@ -45,6 +47,8 @@ export interface RunIdentity {
   readonly runId: string;
   readonly hostId: string;
   readonly startedAtMs: number;
+  /** Which process runs it. */
+  readonly process?: string;
   /** UUID of the machine that a mark is put on, where a copy must be told from it. */
   readonly machine?: string;
 }
@@ -65,6 +69,8 @@ export function runMark(run: RunIdentity, role: RunMark['role'], nowMs: number, 
     sinceMs: run.startedAtMs,
     aliveUntilMs: nowMs + (isWaiting ? PENDING_BASE_LEASE_MS : LEASE_MS),
     role,
+    // A base waits for its host, which may be another process by then.
+    ...(role === 'base' || run.process === undefined ? {} : { process: run.process }),
     ...(run.machine === undefined ? {} : { machine: run.machine }),
     ...base,
   };

@@ -38,6 +38,7 @@ export class SessionKeeper {
   readonly #closing = new AbortController();
   readonly #clients = new Set<XapiClient>();
   #current: XapiClient | undefined;
+  #epoch = 0;
   #renewing: Promise<void> | undefined;
 
   constructor(
@@ -59,6 +60,11 @@ export class SessionKeeper {
     return this.#current;
   }
 
+  /** Grows with every new session and every move. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   /** A host of the pool at the configured protocol and port. */
   endpointOf(host: string): Endpoint {
     const { protocol, port } = this.#settings.endpoint;
@@ -78,6 +84,7 @@ export class SessionKeeper {
     const next = this.#make(endpoint);
     if (client.session !== undefined) next.adopt(client.session);
     this.#current = next;
+    this.#epoch += 1;
   }
 
   /**
@@ -100,6 +107,7 @@ export class SessionKeeper {
     else this.#logger.warn('The coordinator does not answer; looking for it.', { addresses });
     const found = await this.#search(hosts);
     this.#current = found;
+    this.#epoch += 1;
     this.#logger.info('Logged in.', { address: endpointAddress(found.endpoint) });
     if (session !== undefined && !isDead) await this.#endStray(found.endpoint, session);
   }

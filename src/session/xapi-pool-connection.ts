@@ -81,6 +81,14 @@ export class XapiPoolConnection implements PoolConnection {
     return this.#keeper.current?.endpoint.host ?? this.#settings.endpoint.host;
   }
 
+  get epoch(): number {
+    return this.#keeper.epoch;
+  }
+
+  async coordinator(options: CallOptions = {}): Promise<PoolMember | undefined> {
+    return (await this.#knownMembers(false, options))[0];
+  }
+
   async open(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     if (this.#closed !== undefined) throw notOpen();
@@ -224,11 +232,11 @@ export class XapiPoolConnection implements PoolConnection {
   }
 
   /** Asks again after a log-in or a move: the coordinator may be another one by then. */
-  async #knownMembers(isFresh: boolean): Promise<readonly PoolMember[]> {
+  async #knownMembers(isFresh: boolean, options?: CallOptions): Promise<readonly PoolMember[]> {
     const { session = '', endpoint } = this.#client();
     const now = `${session}@${endpoint.host}`;
     if (isFresh || now !== this.#membersOf) {
-      this.#members = await this.#records.members();
+      this.#members = await this.#records.members(options);
       this.#membersOf = now;
     }
     return this.#members;

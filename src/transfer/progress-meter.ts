@@ -60,6 +60,8 @@ export class ProgressMeter {
   start({ item, title, expectedBytes, expectedIs }: MeteredItem): void {
     const atMs = this.#clock.nowMs();
     const count = { doneBytes: 0, expected: { expectedBytes, expectedIs }, sampledAtMs: atMs };
+    // An item that begins anew has nothing yet.
+    this.#totalBytes -= this.#items.get(item)?.doneBytes ?? 0;
     this.#items.set(item, count);
     this.#emit({ type: 'item-started', item, title, progress: progressOf(count), atMs });
   }

@@ -1,7 +1,7 @@
-import { readdir, readFile, readlink, rm, stat, utimes } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock } from '../../common/clock.js';
+import { isProcessAlive, ownProcess, type ProcessIdentity } from '../../common/process-identity.js';
 import { writeDurably } from './durable-file.js';
 
 /**
@@ -16,18 +16,10 @@ const SILENT_MS = 15 * 60_000;
 /** A folder without a lease is given so long: another process may be between making it and writing the lease. */
 const UNCLAIMED_MS = 10 * 60_000;
 
-interface Lease {
-  readonly machine: string;
-  readonly pid: number;
-  /** Start of the process as the kernel counts it, so that a pid that is used again is not taken for the old one. */
-  readonly processStart: string;
-}
-
 /** Takes the lease of a folder and keeps it fresh. The returned function stops that. */
 export async function holdLease(folder: string, clock: Clock): Promise<() => void> {
   const path = join(folder, LEASE_FILE);
-  const lease: Lease = { machine: await machineId(), pid: process.pid, processStart: await processStart(process.pid) };
-  await writeDurably(path, JSON.stringify(lease));
+  await writeDurably(path, JSON.stringify(ownProcess()));
   const stopping = new AbortController();
   void keepFresh(path, clock, stopping.signal);
   return () => {
@@ -61,8 +53,9 @@ export async function dropDeadLease(folder: string, nowMs: number): Promise<void
 }
 
 /** A lease of another machine, or one that can't be read, has only its age. */
-async function isDead(path: string, lease: Lease | undefined, nowMs: number): Promise<boolean> {
-  if (lease?.machine === (await machineId())) return !(await isAlive(lease));
+async function isDead(path: string, lease: ProcessIdentity | undefined, nowMs: number): Promise<boolean> {
+  const isAlive = lease === undefined ? undefined : isProcessAlive(lease);
+  if (isAlive !== undefined) return !isAlive;
   return nowMs - (await stat(path)).mtimeMs > SILENT_MS;
 }
 
@@ -78,43 +71,12 @@ async function keepFresh(path: string, clock: Clock, signal: AbortSignal): Promi
   }
 }
 
-async function readLease(path: string): Promise<Lease | undefined> {
+async function readLease(path: string): Promise<ProcessIdentity | undefined> {
   try {
-    const { machine, pid, processStart } = JSON.parse(await readFile(path, 'utf8')) as Partial<Lease>;
+    const { machine, pid, processStart } = JSON.parse(await readFile(path, 'utf8')) as Partial<ProcessIdentity>;
     if (machine === undefined || pid === undefined || processStart === undefined) return undefined;
     return { machine, pid, processStart };
   } catch {
     return undefined;
   }
-}
-
-async function isAlive({ pid, processStart: since }: Lease): Promise<boolean> {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
-  }
-  return (await processStart(pid)) === since;
-}
-
-/** Field 22 of /proc/<pid>/stat; empty where there is no /proc, and then the pid alone decides. */
-async function processStart(pid: number): Promise<string> {
-  try {
-    const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-    return (
-      text
-        .slice(text.lastIndexOf(')') + 2)
-        .split(' ')
-        .at(19) ?? ''
-    );
-  } catch {
-    return '';
-  }
-}
-
-/** Two containers on one machine do not see each other's processes: the namespace is part of the name. */
-async function machineId(): Promise<string> {
-  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
-  const namespace = await readlink('/proc/self/ns/pid').catch(() => '');
-  return [hostname(), boot.trim(), namespace].join('/');
 }

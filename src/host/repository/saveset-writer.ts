@@ -19,7 +19,11 @@ const ITEM_NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/i;
 
 /** One saveset while it is written. It exists for readers only after `commit`. */
 export class SavesetWriter {
-  readonly sink: BackupSink = { maxOpenItems: 8, openItem: (item, signal) => this.#openItem(item, signal) };
+  readonly sink: BackupSink = {
+    maxOpenItems: 8,
+    canReopenItems: true,
+    openItem: (item, signal) => this.#openItem(item, signal),
+  };
   readonly #stored = new Map<string, number>();
   readonly #names = new Set<string>();
   readonly #open = new Set<Writable>();
