@@ -183,7 +183,7 @@ export class EventReplay {
         this.#goneHere,
       ),
     );
-    this.#comparison.compare(`${place}: outcome`, [...there.keys()].sort(), [...here.keys()].sort());
+    this.#comparison.compare(`${place}: outcome`, asSet(there.keys()), asSet(here.keys()));
     for (const [name, outcome] of there) {
       const own = here.get(name);
       // What storage has in all differs: the capture had other disks.
@@ -316,6 +316,11 @@ function sameIn(events: readonly SeenEvent[], event: SeenEvent): SeenEvent | und
 
 function kindsOf(events: readonly SeenEvent[]): readonly string[] {
   return events.map(({ class: cls, operation }) => `${cls} ${operation}`);
+}
+
+/** So that each difference has a place of its own. */
+function asSet(names: Iterable<string>): Readonly<Record<string, true>> {
+  return Object.fromEntries([...names].map((name) => [name, true]));
 }
 
 function pairsOf(events: readonly SeenEvent[]): readonly string[] {

@@ -204,6 +204,9 @@ function enterHost(pool: SimulatedPool, vm: string, host: string, isPaused: bool
       current_domain_type: textOf(record, 'domain_type'),
     });
   }
+  // What the guest said last stays on record until it starts anew.
+  const guest = textOf(record, 'guest_metrics');
+  if (store.has('VM_guest_metrics', guest)) store.destroy('VM_guest_metrics', guest);
   store.patch('VM', vm, {
     power_state: isPaused ? 'Paused' : 'Running',
     resident_on: host,
@@ -232,14 +235,12 @@ function leaveHost(pool: SimulatedPool, vm: string, state: Readonly<Record<strin
   const record = store.get('VM', vm);
   for (const vbd of setOf(record, 'VBDs')) store.patch('VBD', vbd, { currently_attached: false });
   for (const vif of setOf(record, 'VIFs')) store.patch('VIF', vif, { currently_attached: false });
-  const guest = textOf(record, 'guest_metrics');
-  if (store.has('VM_guest_metrics', guest)) store.destroy('VM_guest_metrics', guest);
   const metrics = textOf(record, 'metrics');
   if (store.has('VM_metrics', metrics)) {
     store.patch('VM_metrics', metrics, { memory_actual: 0, VCPUs_number: 0, start_time: EPOCH });
   }
   const isHalted = state.power_state === 'Halted';
-  const left = { resident_on: NULL_REF, domid: -1, guest_metrics: NULL_REF, ...(isHalted ? { memory_target: 0 } : {}) };
+  const left = { resident_on: NULL_REF, domid: -1, ...(isHalted ? { memory_target: 0 } : {}) };
   store.patch('VM', vm, { ...left, ...state });
 }
 
