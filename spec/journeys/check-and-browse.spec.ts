@@ -139,6 +139,21 @@ describe('journey: look at a pool', () => {
       expect(calls).to.equal(8);
     });
 
+    it('asks once for a whole walk, and anew for who does not say that it walks', async () => {
+      let calls = 0;
+      const { faults } = world.running.pool;
+      const original = faults.forCall.bind(faults);
+      faults.forCall = (call) => {
+        calls += 1;
+        return original(call);
+      };
+      const { nodes } = await world.source.browser.list('vm');
+      for (const { path } of nodes) await world.source.browser.list(path, { maxAgeMs: 60_000 });
+      expect(calls).to.equal(8);
+      await world.source.browser.list(nodes[0]!.path);
+      expect(calls).to.equal(16);
+    });
+
     const refusals: readonly (readonly [path: string, query: object, code: BackupErrorCode])[] = [
       ['nowhere', {}, 'OBJECT_NOT_FOUND'],
       ['host/nobody', {}, 'OBJECT_NOT_FOUND'],

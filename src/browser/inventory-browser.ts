@@ -26,7 +26,8 @@ interface Cursor {
   readonly offset: number;
 }
 
-/** The pool as a tree. The only state is the picture that the next page of a long listing is taken from. */
+/** The pool as a tree. The only state is the picture that the next page of a long listing, or the next step of a walk,
+ * is taken from. */
 @injectable()
 export class InventoryBrowser implements SourceBrowser {
   #picture: Picture | undefined;
@@ -44,19 +45,16 @@ export class InventoryBrowser implements SourceBrowser {
     }
     query.signal?.throwIfAborted();
     const cursor = query.cursor === undefined ? undefined : parseCursor(query.cursor);
-    const picture = await this.#pictureFor(cursor, query.signal);
+    const picture = await this.#pictureFor(cursor, query);
     const nodes = childrenOf(path, picture.inventory);
     return page(nodes, cursor?.offset ?? 0, pageSize, picture.id);
   }
 
-  async #pictureFor(cursor: Cursor | undefined, signal: AbortSignal | undefined): Promise<Picture> {
+  async #pictureFor(cursor: Cursor | undefined, { maxAgeMs = 0, signal }: BrowseQuery): Promise<Picture> {
     const held = this.#picture;
-    if (
-      held !== undefined &&
-      held.id === cursor?.picture &&
-      this.clock.nowMs() - held.takenAtMs < PICTURE_LIFETIME_MS
-    ) {
-      return held;
+    if (held !== undefined) {
+      const allowedMs = held.id === cursor?.picture ? PICTURE_LIFETIME_MS : maxAgeMs;
+      if (this.clock.nowMs() - held.takenAtMs < allowedMs) return held;
     }
     const inventory = await loadInventory(this.pool, signal);
     this.#pictures += 1;

@@ -160,7 +160,7 @@ function findMachine(path: string, below: string, inventory: Inventory): VmRecor
   const slash = below.indexOf('/');
   const head = slash < 0 ? below : below.slice(0, slash);
   if (isUuid(head)) {
-    const machine = [...inventory.machines.values()].find(({ uuid }) => uuid === head.toLowerCase());
+    const machine = inventory.machinesByUuid.get(head.toLowerCase());
     if (machine === undefined) throw notThere(path);
     if (slash < 0) return machine;
     const position = below.slice(slash + 1);

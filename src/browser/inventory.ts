@@ -1,5 +1,5 @@
 import { type PoolConnection } from '../session/pool-connection.js';
-import { type RecordClass, type RefOf, type XapiRecordTypes } from '../xapi/xapi-records.js';
+import { type RecordClass, type RefOf, type VmRecord, type XapiRecordTypes } from '../xapi/xapi-records.js';
 
 type Table<Class extends RecordClass> = ReadonlyMap<RefOf<Class>, XapiRecordTypes[Class]>;
 
@@ -9,6 +9,8 @@ export interface Inventory {
   readonly hosts: Table<'host'>;
   readonly hostMetrics: Table<'host_metrics'>;
   readonly machines: Table<'VM'>;
+  /** By UUID, in lower case. */
+  readonly machinesByUuid: ReadonlyMap<string, VmRecord>;
   readonly guestMetrics: Table<'VM_guest_metrics'>;
   readonly devices: Table<'VBD'>;
   readonly disks: Table<'VDI'>;
@@ -28,5 +30,6 @@ export async function loadInventory(pool: PoolConnection, signal?: AbortSignal):
     pool.allRecords('VDI', options),
     pool.allRecords('SR', options),
   ]);
-  return { pools, hosts, hostMetrics, machines, guestMetrics, devices, disks, storages };
+  const machinesByUuid = new Map([...machines.values()].map((machine) => [machine.uuid.toLowerCase(), machine]));
+  return { pools, hosts, hostMetrics, machines, machinesByUuid, guestMetrics, devices, disks, storages };
 }

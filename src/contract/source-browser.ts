@@ -25,6 +25,8 @@ export interface BrowseQuery {
   readonly cursor?: string;
   /** At most so many nodes a page. Default 1000. */
   readonly pageSize?: number;
+  /** Who walks a whole tree says how old the picture may be that it is shown, so that it is taken once. Default 0. */
+  readonly maxAgeMs?: number;
   readonly signal?: AbortSignal;
 }
 

@@ -8,6 +8,8 @@ import { OpenHost } from './open-host.js';
 
 /** Deeper than any tree that a person wants to read; guards against a tree that never ends. */
 const DEEPEST = 16;
+/** A walk shows one moment, and asks the pool once. */
+const WALK_MS = 300_000;
 
 interface BrowseOptions extends CommonOptions {
   readonly recursive?: boolean;
@@ -62,7 +64,11 @@ async function* walk(
 ): AsyncGenerator<PlacedNode, void, undefined> {
   let cursor: string | undefined;
   do {
-    const page = await browser.list(path, { signal, ...(cursor === undefined ? {} : { cursor }) });
+    const page = await browser.list(path, {
+      signal,
+      ...(depth > 0 ? { maxAgeMs: WALK_MS } : {}),
+      ...(cursor === undefined ? {} : { cursor }),
+    });
     for (const node of page.nodes) {
       yield { node, depth };
       const isDeeper = isRecursive && node.hasChildren && depth < DEEPEST;
