@@ -1,112 +1,113 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { GIB, MIB } from '../src/common/byte-size.js';
 import { CleanupStack } from '../src/common/cleanup-stack.js';
-import { runTimed, startSimulator, XEN_BACKUP, type Finished } from './programs.js';
+import { BENCH_USAGE, type BenchOptions, parseBenchOptions } from './bench-options.js';
+import { growthTables } from './growth.js';
+import { benchPool, benchSizes } from './pool-data.js';
+import { PoolProcess } from './pool-process.js';
+import { isInstalled } from './programs.js';
+import { machineLine, toJson, toText } from './report.js';
+import { runRounds } from './rounds.js';
+import { hasPassed } from './rows.js';
+import { type Row, type Scenario } from './scenario.js';
+import { browseLargePool, callsOfBackup, startUp } from './scenarios/control.js';
+import { fullBackupHttp, fullBackupHttps } from './scenarios/full-backup.js';
+import { scatteredIncrement } from './scenarios/increment.js';
+import { flatMemory, manyAtOnce } from './scenarios/memory.js';
+import { nbdWholeDisk } from './scenarios/nbd.js';
+import { restoreChain, restoreMachine } from './scenarios/restore.js';
+import { benchFolder, Workbench } from './workbench.js';
 
-/**
- * Measures us beside what a user would pick instead, in turn (A B A B), and reports medians as ratios.
- * `--json`: one array of { name, ours, peer, ratio, spread, target, pass }.
- */
-const ROUNDS = 5;
-const DISK_MIB = 1024;
+/** Measures us beside what a user would pick instead, in turn, as ratios: see docs/performance.md. */
+const SCENARIOS: readonly Scenario[] = [
+  fullBackupHttp,
+  fullBackupHttps,
+  restoreMachine,
+  nbdWholeDisk,
+  scatteredIncrement,
+  restoreChain,
+  flatMemory,
+  manyAtOnce,
+  callsOfBackup,
+  browseLargePool,
+  startUp,
+];
 
-interface Case {
-  readonly name: string;
-  readonly ours: string;
-  readonly peer: string;
-  /** The most that ours may take, as a multiple of the peer's wall clock. */
-  readonly target: number;
+const stopping = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(name, () => {
+    stopping.abort(new TypeError(`ended by ${name}`));
+  });
 }
 
-interface Result {
-  readonly name: string;
-  readonly oursMs: number;
-  readonly peerMs: number;
-  readonly ratio: number;
-  readonly oursCpuSecondsPerGib: number;
-  readonly target: number;
-  readonly pass: boolean;
-}
-
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-
-async function measure({ name, ours, peer, target }: Case, env: NodeJS.ProcessEnv): Promise<Result> {
-  const rounds: { readonly ours: Finished; readonly peer: Finished }[] = [];
-  for (let round = 0; round < ROUNDS; round += 1) {
-    rounds.push({ ours: await runTimed(ours, env), peer: await runTimed(peer, env) });
-  }
-  const ratio = median(rounds.map((round) => round.ours.elapsedMs / round.peer.elapsedMs));
-  return {
-    name,
-    oursMs: median(rounds.map((round) => round.ours.elapsedMs)),
-    peerMs: median(rounds.map((round) => round.peer.elapsedMs)),
-    ratio,
-    oursCpuSecondsPerGib: (median(rounds.map((round) => round.ours.cpuSeconds)) * GIB) / (DISK_MIB * MIB),
-    target,
-    pass: ratio <= target,
-  };
-}
-
-async function bench(cleanups: CleanupStack): Promise<readonly Result[]> {
-  // Memory, so that no disk is measured.
-  const folder = await mkdtemp('/dev/shm/xen-backup-bench-');
-  cleanups.add('the bench folder', () => rm(folder, { recursive: true }));
-  const poolFile = join(folder, 'pool.json');
-  const disks = [{ name: 'disk', sizeMiB: DISK_MIB, content: { kind: 'random', seed: 1 } }];
-  await writeFile(
-    poolFile,
-    JSON.stringify({
-      name: 'Bench',
-      hosts: [{ name: 'host' }],
-      networks: [{ name: 'LAN', bridge: 'xenbr0', device: 'eth0', isManagement: true }],
-      storage: [{ name: 'NFS', type: 'nfs', isDefault: true, sizeGiB: 1000 }],
-      vms: [{ name: 'bench', uuid: '6f3c1f1a-6d1c-4a52-9a2e-3c1f0d1b2a01', disks }],
-    }),
-  );
-  const pool = await startSimulator(poolFile);
-  cleanups.add('the simulated pool', () => pool.stop());
-
-  const repository = join(folder, 'repository');
-  const env = {
-    ...process.env,
-    XEN_BACKUP_URL: pool.url,
-    XEN_BACKUP_FINGERPRINT: pool.fingerprint256,
-    XEN_BACKUP_USERNAME: pool.username,
-    XEN_BACKUP_PASSWORD: pool.password,
-    XEN_BACKUP_REPOSITORY: repository,
-  };
-  const file = join(folder, 'peer.xva');
-  const curl = `curl -sSk -u ${pool.username}:${pool.password} ${pool.url}/export?uuid=6f3c1f1a-6d1c-4a52-9a2e-3c1f0d1b2a01`;
-  const backup = `node ${XEN_BACKUP} backup vm/bench && rm -rf ${repository}/savesets/*`;
-  const cases: readonly Case[] = [
-    {
-      name: 'full backup, 1 GiB random, https, verified; against curl | tee | sha256sum',
-      ours: backup,
-      peer: `${curl} | tee ${file} | sha256sum && rm ${file}`,
-      target: 1.15,
-    },
-  ];
-  const results: Result[] = [];
-  for (const entry of cases) results.push(await measure(entry, env));
-  return results;
-}
-
-const cleanups = new CleanupStack();
-try {
-  const results = await bench(cleanups);
-  if (process.argv.includes('--json')) {
-    process.stdout.write(`${JSON.stringify(results)}\n`);
-  } else {
-    for (const { name, ratio, oursMs, peerMs, oursCpuSecondsPerGib, target, pass } of results) {
-      const figures = `${oursMs.toFixed(0)} ms against ${peerMs.toFixed(0)} ms, ${oursCpuSecondsPerGib.toFixed(2)} CPU s/GiB`;
-      process.stdout.write(
-        `${pass ? 'ok  ' : 'MISS'} ${ratio.toFixed(2)} (target ${target})  ${name}\n     ${figures}\n`,
-      );
+async function benchAll(options: BenchOptions, say: (text: string) => void): Promise<readonly Row[]> {
+  const cleanups = new CleanupStack();
+  const all: Row[] = [];
+  try {
+    const sizes = benchSizes(options.isQuick);
+    const folder = await benchFolder(options.isQuick, cleanups);
+    say(`${machineLine()}; data in ${folder}; ${options.runs} rounds\n\n`);
+    for (const scenario of SCENARIOS.filter(({ title }) => title.includes(options.match))) {
+      // A pool of its own for each: what one leaves behind in it does not slow the next one down.
+      const own = new CleanupStack();
+      try {
+        const missing = scenario.needs.filter((program) => !isInstalled(program));
+        const rows = missing.length > 0 ? notMeasured(scenario, missing) : await measure(scenario, own);
+        for (const row of rows) say(toText(row));
+        all.push(...rows);
+      } finally {
+        await own.run();
+      }
     }
+    return all;
+
+    async function measure(scenario: Scenario, own: CleanupStack): Promise<readonly Row[]> {
+      const pool = await PoolProcess.start(benchPool(sizes));
+      own.add('the simulated pool', () => pool.stop());
+      const bench = new Workbench({ sizes, pool, folder, signal: stopping.signal, cleanups: own });
+      const prepared = await scenario.prepare(bench);
+      const cpuBefore = await pool.cpuSeconds();
+      const beganAt = performance.now();
+      const rows = await runRounds(prepared, options.runs);
+      const busy = ((await pool.cpuSeconds()) - cpuBefore) / ((performance.now() - beganAt) / 1000);
+      say(`${scenario.title} (the simulated pool was busy for ${(100 * busy).toFixed(0)} % of the time)\n`);
+      return rows;
+    }
+  } finally {
+    await cleanups.run();
   }
-  if (results.some(({ pass }) => !pass)) process.exitCode = 1;
-} finally {
-  await cleanups.run();
+}
+
+function notMeasured({ targets }: Scenario, missing: readonly string[]): readonly Row[] {
+  const note = `not measured: ${missing.join(', ')} is not installed`;
+  return targets.map((target) => ({ ...target, ours: undefined, peer: undefined, ratio: undefined, note }));
+}
+
+async function main(): Promise<void> {
+  let options: BenchOptions;
+  try {
+    options = parseBenchOptions(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${BENCH_USAGE}`);
+    process.exitCode = 2;
+    return;
+  }
+  const say = (text: string): void => {
+    (options.isJson ? process.stderr : process.stdout).write(text);
+  };
+  if (options.isGrowth) {
+    await growthTables({ ...options, signal: stopping.signal }, say);
+    return;
+  }
+  const rows = await benchAll(options, say);
+  if (options.isJson) process.stdout.write(toJson(rows));
+  const passed = rows.filter(hasPassed).length;
+  say(`\n${passed} of ${rows.length} targets met\n`);
+  if (passed < rows.length) process.exitCode = 1;
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!stopping.signal.aborted) throw error;
+  process.stderr.write('Stopped; everything is cleaned up.\n');
+  process.exitCode = 130;
 }

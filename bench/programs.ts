@@ -1,64 +1,105 @@
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { packageRoot } from '../src/common/package-root.js';
 
+const BUILD = join(packageRoot(), 'dist');
 /** Our own command line, as a user's machine runs it. */
-export const XEN_BACKUP = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
-
-export interface Finished {
-  readonly elapsedMs: number;
-  /** User and system time of the program and what it started. */
-  readonly cpuSeconds: number;
-}
+export const XEN_BACKUP = join(BUILD, 'src', 'host', 'cli', 'main.js');
+export const NBD_MOVER = join(BUILD, 'bench', 'nbd-mover.js');
+const USAGE_PROBE = join(BUILD, 'bench', 'usage-probe.js');
 
 export class BenchError extends Error {
   override readonly name = 'BenchError';
 }
 
-/**
- * Runs a shell command to its end; wall clock and CPU time as bash counts them, so that
- * a pipe of three programs is measured like one.
- */
-export async function runTimed(command: string, env: NodeJS.ProcessEnv): Promise<Finished> {
-  const script = `TIMEFORMAT='%R %U %S'; time { set -o pipefail; ${command}; }`;
-  const child = spawn('bash', ['-c', script], { env, stdio: ['ignore', 'ignore', 'pipe'] });
-  let stderr = '';
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  const [real, user, system] = (stderr.trimEnd().split('\n').at(-1) ?? '').split(' ').map(Number);
-  if (code !== 0 || real === undefined || user === undefined || system === undefined) {
-    throw new BenchError(`"${command}" ended with ${String(code)}: ${stderr}`);
-  }
-  return { elapsedMs: real * 1000, cpuSeconds: user + system };
+/** Ours for "done, with warnings": plain http for bulk data is warned about. */
+const DONE_WITH_WARNINGS = 3;
+
+/** One run of one program. */
+export interface Sample {
+  readonly wallMs: number;
+  /** User and system time; of our own programs that of the mover process alone, of a pipe that of all in it. */
+  readonly cpuSeconds: number;
+  /** The most that it ever had; known of our own programs. */
+  readonly peakRssMiB?: number;
+  readonly stdout: string;
 }
 
-export interface SimulatorProcess {
-  readonly url: string;
-  readonly httpUrl: string;
-  readonly username: string;
-  readonly password: string;
-  readonly fingerprint256: string;
-  stop(): Promise<void>;
+export interface RunOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly stdin?: string;
+  readonly signal: AbortSignal;
+  /** Where the measured process leaves its figures. */
+  readonly folder: string;
 }
 
-/** Starts `xen-backup simulate` as its own process, so that its work is not counted as ours. */
-export async function startSimulator(poolFile: string): Promise<SimulatorProcess> {
-  const args = [XEN_BACKUP, 'simulate', '--pool', poolFile, '--port', '0', '--http-port', '0', '--json'];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const stop = async (): Promise<void> => {
-    if (child.exitCode !== null) return;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGTERM');
-    await ended;
+/** Runs a Node program to its end and measures it. */
+export async function runNode(args: readonly string[], options: RunOptions): Promise<Sample> {
+  const usagePath = join(options.folder, `usage-${randomBytes(6).toString('hex')}.json`);
+  const env = { ...process.env, ...options.env, XEN_BENCH_USAGE: usagePath };
+  const { wallMs, stdout } = await run(process.execPath, ['--import', USAGE_PROBE, ...args], { ...options, env });
+  const usage = JSON.parse(await readFile(usagePath, 'utf8')) as NodeJS.ResourceUsage;
+  await rm(usagePath);
+  const cpuSeconds = (usage.userCPUTime + usage.systemCPUTime) / 1e6;
+  return { wallMs, stdout, cpuSeconds, peakRssMiB: usage.maxRSS / 1024 };
+}
+
+/** Runs a shell command to its end; its CPU time as bash counts it, so that a pipe of three is measured like one. */
+export async function runShell(command: string, options: RunOptions): Promise<Sample> {
+  const script = `TIMEFORMAT='%U %S'; time { set -o pipefail; ${command}; }`;
+  const { wallMs, stdout, stderr } = await run('bash', ['-c', script], options);
+  const [user = 0, system = 0] = (stderr.trimEnd().split('\n').at(-1) ?? '').split(' ').map(Number);
+  return { wallMs, stdout, cpuSeconds: user + system };
+}
+
+export function isInstalled(program: string): boolean {
+  return spawnSync('bash', ['-c', `command -v ${program}`], { stdio: 'ignore' }).status === 0;
+}
+
+interface Finished {
+  readonly wallMs: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function run(program: string, args: readonly string[], { env, stdin, signal }: RunOptions): Promise<Finished> {
+  signal.throwIfAborted();
+  const beganAt = performance.now();
+  // A group of its own, so that all of a pipe can be ended.
+  const child = spawn(program, args, { env: env ?? process.env, stdio: 'pipe', detached: true });
+  const onAbort = (): void => {
+    endGroup(child);
   };
-  for await (const line of createInterface({ input: child.stdout })) {
-    const started = JSON.parse(line) as Omit<SimulatorProcess, 'stop'>;
-    return { ...started, stop };
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    const stdout: Buffer[] = [];
+    let stderr = '';
+    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(stdin ?? '');
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', resolve);
+    });
+    const wallMs = performance.now() - beganAt;
+    signal.throwIfAborted();
+    if (code !== 0 && code !== DONE_WITH_WARNINGS) {
+      throw new BenchError(`${program} ${args.join(' ')} ended with ${String(code)}: ${stderr}`);
+    }
+    return { wallMs, stdout: Buffer.concat(stdout).toString(), stderr };
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
-  await stop();
-  throw new BenchError('the simulated pool did not start');
+}
+
+function endGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It ended by itself in this moment.
+  }
 }
