@@ -51,7 +51,7 @@ export interface CancelWish {
   readonly leastCells: number;
 }
 
-const SHORT_CELLS = 3;
+const SHORT_CELLS = 4;
 
 /** Cancels each operation at each call and in each transfer, by signal and by unsubscribing. */
 export async function tortureByCancel(wish: CancelWish): Promise<PartResult> {

@@ -2,7 +2,7 @@ import { systemClock } from '../src/common/clock.js';
 import { SeededRandom } from '../spec/journeys/support/seeded-random.js';
 import { Arena } from './arena.js';
 import { runCommand } from './command.js';
-import { lengthOf } from './interrupt.js';
+import { FIRST_STEPS, lengthOf } from './interrupt.js';
 import { differences } from './judging.js';
 import { withoutBases } from './operations.js';
 import { type PartResult } from './report.js';
@@ -30,7 +30,8 @@ export async function tortureByCrash(seed: number, kills: number, workers: numbe
   const ofMachine = STORIES.filter(({ ofMachine: isOne }) => isOne !== false);
   const first = seed % ofMachine.length;
   const stories = [...ofMachine.slice(first), ...ofMachine.slice(0, first)].slice(0, kills);
-  for (const story of stories) lengths.set(story, await lengthOf(story));
+  const isSample = kills <= 1;
+  for (const story of stories) lengths.set(story, isSample ? FIRST_STEPS : await lengthOf(story));
   const todo = Array.from({ length: kills }, (_, number) => {
     const story = stories[number % stories.length]!;
     return { story, step: 1 + random.below(lengths.get(story)!), delayMs: random.below(LATEST_KILL_MS) };

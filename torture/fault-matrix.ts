@@ -32,7 +32,7 @@ interface CellResult {
   readonly elapsedMs: number;
 }
 
-const SHORT_CELLS = 3;
+const SHORT_CELLS = 2;
 
 interface MatrixWish {
   readonly isShort: boolean;

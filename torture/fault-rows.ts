@@ -9,6 +9,7 @@ export interface FaultRow {
   readonly name: string;
   readonly meets:
     | 'call'
+    | 'snapshot'
     | 'limited'
     | 'change'
     | 'async'
@@ -86,6 +87,13 @@ const calls: readonly FaultRow[] = [
     meets: 'change',
     action: { failWith: ['SR_FULL', '1', '2'] },
     codes: [...REFUSED, 'STORAGE_FULL'],
+  },
+  {
+    name: 'snapshot refused',
+    meets: 'snapshot',
+    action: { failWith: ['SR_OPERATION_NOT_SUPPORTED', 'injected'] },
+    codes: ['SNAPSHOT_FAILED', 'SOURCE_UNSUPPORTED'],
+    maySucceed: false,
   },
   {
     name: 'task fails late',
@@ -282,6 +290,10 @@ export function placesOf(
   switch (row.meets) {
     case 'call':
       return print.calls.map((call) => at(call, { call }));
+    case 'snapshot':
+      return print.calls
+        .filter((call) => call.includes('snapshot') && !isReading(call))
+        .map((call) => at(call, { call }));
     case 'limited':
       return print.calls
         .filter((call) => !OWN_LIMIT.has(call) && (!isReading(call) || call === 'VM.get_record'))

@@ -8,6 +8,8 @@ import { type PartResult } from './report.js';
 import { prepare, STORIES, type Story } from './stories.js';
 import { watch } from './watching.js';
 
+/** Every operation has that many. */
+export const FIRST_STEPS = 20;
 const LATEST_MS = 25;
 const RELEASE_MS = 2_000;
 /** From Ctrl-C to the end of the process, everything cleaned up. */
@@ -21,7 +23,7 @@ export async function tortureByInterrupt(seed: number, times: number): Promise<P
   const lengths = new Map<Story, number>();
   for (let number = 0; number < times; number += 1) {
     const story = STORIES[(seed + number) % STORIES.length]!;
-    const length = lengths.get(story) ?? (await lengthOf(story));
+    const length = lengths.get(story) ?? (times <= 1 ? FIRST_STEPS : await lengthOf(story));
     lengths.set(story, length);
     const step = 1 + random.below(length);
     const delayMs = random.below(LATEST_MS);

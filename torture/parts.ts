@@ -1,8 +1,10 @@
 import { tortureByCancel } from './cancel.js';
 import { tortureByCrash } from './crash.js';
+import { tortureByFailover } from './failover.js';
 import { tortureByFaults } from './fault-matrix.js';
 import { tortureWithHostileInput } from './hostile-input.js';
 import { tortureByInterrupt } from './interrupt.js';
+import { tortureByMovers } from './movers.js';
 import { type PartReport, type PartResult } from './report.js';
 import { tortureFullMedium, tortureStoredData } from './stored-data.js';
 
@@ -39,6 +41,8 @@ const CRASH_SHARES = 4;
 const KILLS = 200;
 const MATRIX_MINUTES = 6;
 const CANCEL_MINUTES = 4;
+const FAILOVER_MINUTES = 4;
+const MOVER_ROUNDS = 48;
 const LEAST_CELLS = 200;
 
 interface MatrixWish extends Wish {
@@ -82,6 +86,20 @@ export const PARTS = {
       'with 130 and leave pool and repository as they were, without a reconcile.',
     run: ({ seed, isShort }) => tortureByInterrupt(seed, isShort ? 1 : 33),
   },
+  failover: {
+    title: 'The coordinator goes',
+    about:
+      'The coordinator dies, moves, hands over or reboots in the middle of every operation. Only what was lost is done ' +
+      'again, and the result says so; or it ends with a code that a host may act on. The pool is as before.',
+    run: (wish) => tortureByFailover({ ...wish, minutes: wish.minutes ?? FAILOVER_MINUTES }),
+  },
+  movers: {
+    title: 'Two processes at one machine',
+    about:
+      'A second process saves the same machine or reconciles while the first reads it, with clocks that jump. One is ' +
+      'refused with a code, or both are whole; nothing is taken from a run that lives; nothing is left of either.',
+    run: ({ seed, isShort }) => tortureByMovers(seed, isShort ? 1 : MOVER_ROUNDS),
+  },
   crash: {
     title: 'Killed at any moment',
     about:
@@ -95,7 +113,7 @@ export const PARTS = {
     about:
       'Bits flipped, items cut, lengthened, exchanged, zeroed or taken away in stored archives and chains: verify must ' +
       'find it, restore and readDisk must refuse it, with nothing left in the pool.',
-    run: ({ seed, isShort }) => tortureStoredData(seed, isShort ? 3 : 1000),
+    run: ({ seed, isShort }) => tortureStoredData(seed, isShort ? 2 : 1000),
   },
   medium: {
     title: 'Medium full or gone',
