@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { once } from 'node:events';
 import { type Readable } from 'node:stream';
 import { systemClock } from '../../src/common/clock.js';
 import { HandlerDownload } from '../../src/xapi/handler-download.js';
@@ -169,6 +170,38 @@ describe('HandlerDownload', () => {
     expect(await failureOf(make(systemClock, 200).download(silent, request()))).to.include({ kind: 'timeout' });
     const stalled = await serve(`${OK}some`, 'stay');
     const body = await make(systemClock, 200).download(stalled, request());
+    expect(await failureOf(textOf(body))).to.include({ kind: 'timeout' });
+  });
+
+  it('lets the pool think before the first byte, though silence in the middle has a shorter limit', async () => {
+    const limits = { firstByteTimeoutMs: 20_000, idleTimeoutMs: 100, verdictTimeoutMs: 5000 };
+    let send = (): void => undefined;
+    const server = await startRawServer((socket) => {
+      whenHead(socket, () => {
+        socket.write(OK);
+        send = () => {
+          socket.write('some');
+        };
+      });
+    });
+    servers.push(server);
+    const download = new HandlerDownload(trustedConnector({ mode: 'system' }, 2000), limits, systemClock);
+    downloads.push(download);
+    const body = await download.download({ protocol: 'http:', host: '127.0.0.1', port: server.port }, request());
+    const text = failureOf(textOf(body));
+    // Longer than silence in the middle may last; a wrong limit ends it here.
+    await systemClock.sleep(3 * limits.idleTimeoutMs);
+    expect(body.destroyed).to.equal(false);
+    send();
+    expect(await text).to.include({ kind: 'timeout', message: `127.0.0.1:${server.port} sent nothing for 100 ms.` });
+  });
+
+  it('notices silence also after its reader has held the body back for long', async () => {
+    const endpoint = await serve(`${OK}${'x'.repeat(3_000)}`, 'stay');
+    const body = await make(systemClock, 100).download(endpoint, request());
+    // What is there is not taken until the limit has passed once.
+    await once(body, 'timeout');
+    expect(body.destroyed).to.equal(false);
     expect(await failureOf(textOf(body))).to.include({ kind: 'timeout' });
   });
 

@@ -21,12 +21,26 @@ export class CleanupStack {
     };
   }
 
-  /** Releases everything, newest first, one after the other. Never rejects. */
-  async run(): Promise<readonly CleanupFailure[]> {
+  /**
+   * Releases everything, newest first, one after the other. Never rejects. When `limit` resolves, what is not released yet
+   * has failed with the reason it gives, and nothing more is begun: each release may rely on the ones before it.
+   */
+  async run(limit?: Promise<Error>): Promise<readonly CleanupFailure[]> {
     const failures: CleanupFailure[] = [];
+    const reached: { reason?: Error } = {};
+    const over = limit?.then((reason) => {
+      reached.reason = reason;
+      throw reason;
+    });
+    over?.catch(() => undefined);
     for (let entry = this.#entries.pop(); entry !== undefined; entry = this.#entries.pop()) {
       try {
-        await entry.release();
+        if (reached.reason !== undefined) throw reached.reason;
+        const { release } = entry;
+        const released = (async () => {
+          await release();
+        })();
+        await (over === undefined ? released : Promise.race([released, over]));
       } catch (cause) {
         failures.push({ what: entry.what, cause });
       }

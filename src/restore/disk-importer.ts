@@ -6,6 +6,7 @@ import { Clock } from '../common/clock.js';
 import { BackupError, type OpenedItem, type RestoreMedia } from '../contract/index.js';
 import { MAX_VHD_DISK_BYTES } from '../format/vhd-structures.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
+import { repeatLostStep } from '../session/lost-step.js';
 import { OwnObjects } from '../session/own-objects.js';
 import { type HandlerTask, PoolConnection } from '../session/pool-connection.js';
 import { RUN_MARK_KEY, runMark, type RunIdentity, temporaryName } from '../session/run-marks.js';
@@ -73,8 +74,11 @@ export class DiskImporter {
     const { uuid, virtual_size: sizeBytes } = await this.pool.record('VDI', ref, { signal });
     if (sizeBytes < saved.sizeBytes) throw otherSize(saved.sizeBytes, sizeBytes);
     if (comparesContent) {
-      const found = new DiskDigest(format, format === 'vhd' ? sizeBytes : undefined);
-      await this.#read({ ref, format, digest: found, forceHttps }, cleanup, signal);
+      const found = await repeatLostStep(this.pool, { signal }, async () => {
+        const digest = new DiskDigest(format, format === 'vhd' ? sizeBytes : undefined);
+        await this.#read({ ref, format, digest, forceHttps }, cleanup, signal);
+        return digest;
+      });
       if (found.hex() !== sent.hex()) throw otherContent(name);
     }
     return {

@@ -50,7 +50,9 @@ export function recoveryFor(error: unknown, isIdempotent: boolean, done: Recover
   return mayRepeat && done.searches < MAX_SEARCHES ? { action: 'find-coordinator' } : giveUp;
 }
 
+const READ_ONLY = new Set(['event.from', 'system.listMethods', 'VDI.list_changed_blocks']);
+
 /** True for methods that only read. */
 export function isReadOnlyMethod(method: string): boolean {
-  return /^[A-Za-z_]+\.get_/.test(method) || method === 'event.from' || method === 'system.listMethods';
+  return /^[A-Za-z_]+\.get_/.test(method) || READ_ONLY.has(method);
 }

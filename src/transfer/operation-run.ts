@@ -1,6 +1,7 @@
-import { CleanupStack } from '../common/cleanup-stack.js';
+import { type CleanupFailure, CleanupStack } from '../common/cleanup-stack.js';
 import { type Clock } from '../common/clock.js';
 import {
+  BackupError,
   type BackupPhase,
   type HostLogger,
   type ItemCompleted,
@@ -11,6 +12,9 @@ import {
   type WarningRaised,
 } from '../contract/index.js';
 import { ProgressMeter } from './progress-meter.js';
+
+/** How long all releases together may take after a cancellation. */
+const CANCELLED_RELEASE_MS = 60_000;
 
 export interface OperationRunOptions<Phase extends BackupPhase | RestorePhase> {
   readonly savesetId: string;
@@ -66,7 +70,28 @@ export class OperationRun<Phase extends BackupPhase | RestorePhase> {
       this.enter('release' as Phase);
       return result;
     } finally {
-      for (const { what, cause } of await this.cleanup.run()) this.warnOfLeftover(what, cause);
+      for (const { what, cause } of await this.#release()) this.warnOfLeftover(what, cause);
+    }
+  }
+
+  /** Whoever cancels waits for the end; a pool that hangs must not keep him. */
+  async #release(): Promise<readonly CleanupFailure[]> {
+    if (!this.signal.aborted) return await this.cleanup.run();
+    const done = new AbortController();
+    const limit = this.#options.clock.sleep(CANCELLED_RELEASE_MS, done.signal);
+    const reached = new Promise<Error>((resolve) => {
+      limit.then(
+        () => {
+          resolve(new BackupError('SOURCE_BUSY', 'the pool takes too long for a cancelled operation.'));
+        },
+        // Everything was released in time.
+        () => undefined,
+      );
+    });
+    try {
+      return await this.cleanup.run(reached);
+    } finally {
+      done.abort();
     }
   }
 

@@ -97,7 +97,7 @@ export class HandlerDownload {
   async #bodyOf({ head, reader, socket }: Answer, request: HandlerRequest, endpoint: Endpoint): Promise<Readable> {
     const { signal, verdict } = request;
     if (head.status === 200) {
-      limitSilence(socket, endpointAddress(endpoint), this.#limits.idleTimeoutMs, signal);
+      limitSilence(socket, endpointAddress(endpoint), this.#limits, signal);
       return reader.body();
     }
     const seen = refusalError(head.status, await reader.page());
@@ -108,14 +108,29 @@ export class HandlerDownload {
   }
 }
 
-/** Ends a body on silence, but not while its reader holds it back, and with the signal. */
-function limitSilence(socket: Socket, address: string, idleTimeoutMs: number, signal: AbortSignal): void {
-  socket.setTimeout(idleTimeoutMs, () => {
+/**
+ * Ends a body on silence, but not while its reader holds it back, and with the signal. A pool may think for long after its
+ * 200 and before the first byte: that wait has the limit of an answer.
+ */
+function limitSilence(
+  socket: Socket,
+  address: string,
+  { firstByteTimeoutMs, idleTimeoutMs }: HandlerLimits,
+  signal: AbortSignal,
+): void {
+  let limitMs = firstByteTimeoutMs;
+  socket.setTimeout(limitMs);
+  // Told of it by whoever reads; listening alone does not set a paused stream going.
+  socket.once('data', () => {
+    limitMs = idleTimeoutMs;
+    socket.setTimeout(limitMs);
+  });
+  socket.on('timeout', () => {
     if (socket.readableLength > 0) {
-      socket.setTimeout(idleTimeoutMs);
+      socket.setTimeout(limitMs);
       return;
     }
-    socket.destroy(new TransportError('timeout', `${address} sent nothing for ${idleTimeoutMs} ms.`, { address }));
+    socket.destroy(new TransportError('timeout', `${address} sent nothing for ${limitMs} ms.`, { address }));
   });
   const onAbort = (): void => {
     socket.destroy(signal.reason as Error);

@@ -1,4 +1,6 @@
+import { withDeadline } from '../common/abort.js';
 import { type Clock } from '../common/clock.js';
+import { TransportError } from './transport-error.js';
 import { isXapiError, taskError, XapiError } from './xapi-error.js';
 import { readRecord, type RefOf, type TaskRecord, xapiDateMs } from './xapi-records.js';
 
@@ -32,7 +34,7 @@ const WAIT_MARGIN_MS = 30_000;
 /** Between two looks when events are not to be had. */
 const POLL_MS = 2_000;
 
-/** Cleaning up after a pool that hangs must not hang as well. */
+/** Cleaning up after a pool that hangs must not hang as well: all steps together. */
 const REMOVE_TIMEOUT_MS = 30_000;
 
 /** Code of the error for a task that vanished: whether its work was done is unknown. Ours, not XAPI's. */
@@ -136,16 +138,19 @@ export function isRefusal(error: unknown): boolean {
  * success and leaves them (captures of XAPI 24.19). Never rejects; a task that stays is removed by the pool in time.
  */
 export async function removeTask(ref: RefOf<'task'>, call: TaskCall, isPending: boolean): Promise<void> {
-  const attempt = async (method: string, ...args: readonly unknown[]): Promise<void> => {
-    try {
-      await call(method, [ref, ...args], { timeoutMs: REMOVE_TIMEOUT_MS });
-    } catch {
-      // The next step may work all the same, and nothing depends on it.
+  const onTimeout = (): Error => new TransportError('timeout', 'The pool did not remove a task in time.');
+  await withDeadline([], REMOVE_TIMEOUT_MS, onTimeout, async (signal) => {
+    const attempt = async (method: string, ...args: readonly unknown[]): Promise<void> => {
+      try {
+        await call(method, [ref, ...args], { signal, timeoutMs: REMOVE_TIMEOUT_MS });
+      } catch {
+        // The next step may work all the same, and nothing depends on it.
+      }
+    };
+    if (isPending) {
+      await attempt('task.cancel');
+      await attempt('task.set_status', 'failure');
     }
-  };
-  if (isPending) {
-    await attempt('task.cancel');
-    await attempt('task.set_status', 'failure');
-  }
-  await attempt('task.destroy');
+    await attempt('task.destroy');
+  });
 }
