@@ -2,16 +2,14 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { xxhash64 } from 'hash-wasm';
 import { FormatError } from '../../src/format/format-error.js';
-import { XvaReader, type XvaReaderOptions, type XvaSummary } from '../../src/format/xva-reader.js';
+import { XvaReader } from '../../src/format/xva-reader.js';
 import { captured } from '../support/captured.js';
 import {
   array,
   blockMembers,
-  type BuildXvaOptions,
   buildOvaXml,
   builtDisk,
   buildXva,
-  buildXvaMembers,
   END,
   MIB,
   object,
@@ -20,37 +18,9 @@ import {
   tarMember,
   textStruct,
 } from '../support/xva-builder.js';
+import { failure, read, smallDisk, smallMembers, smallXva } from './support/xva-reading.js';
 
 const ZEROES_XXH64 = '87D2A1B6E1163EF1';
-
-/** Small blocks: an archive may have any block length. Blocks 1, 3 and 4 are left out; the last one is short. */
-const smallDisk = builtDisk('Ref:7', 5 * 1024 + 100, { 0: 1024, 2: 1024, 5: 100 });
-const smallXva = async (options: BuildXvaOptions = {}): Promise<Buffer> =>
-  await buildXva({ disks: [smallDisk], ...options });
-const smallMembers = async (): Promise<Buffer[]> => await buildXvaMembers({ disks: [smallDisk] });
-
-function read(pieces: readonly Buffer[], options?: XvaReaderOptions): XvaSummary {
-  const reader = new XvaReader(options);
-  for (const piece of pieces) reader.push(piece);
-  return reader.end();
-}
-
-function failure(...pieces: Buffer[]): FormatError {
-  try {
-    read(pieces);
-  } catch (error) {
-    if (error instanceof FormatError) return error;
-    throw error;
-  }
-  throw new TypeError('It was taken for a good archive.');
-}
-
-function errorPage(information: string, end = '</body></html>'): Buffer {
-  return Buffer.from(
-    'HTTP/1.1 500 Internal Error\r\ncontent-length: 266\r\nconnection: close\r\ncontent-type: text/html\r\n\r\n' +
-      `<html><body><h1>HTTP 500 internal server error</h1>An unexpected error occurred.<h1> Additional information </h1>${information}${end}`,
-  );
-}
 
 describe('XvaReader', () => {
   describe('a good archive', () => {
@@ -399,86 +369,6 @@ describe('XvaReader', () => {
         }),
       );
     });
-  });
-
-  describe("the pool's error page in place of data", () => {
-    const page = errorPage('SR_BACKEND_FAILURE_46: [ ; The VDI is not available; opterr=&lt;x&gt; ]');
-    const xapiError = { code: 'SR_BACKEND_FAILURE_46', params: ['', 'The VDI is not available', 'opterr=<x>'] };
-
-    it('is understood before every member, in one piece or byte by byte', async () => {
-      const members = await smallMembers();
-      for (const [index] of members.entries()) {
-        const before = Buffer.concat(members.slice(0, index));
-        for (const pieces of [
-          [before, page],
-          [before, ...Array.from(page, (byte) => Buffer.of(byte))],
-        ]) {
-          const error = failure(...pieces);
-          expect(error.xapiError, `before member ${index}`).to.deep.equal(xapiError);
-          expect(error.offsetBytes).to.equal(before.length);
-          expect(error.message).to.match(/HTTP 500 Internal Error .*SR_BACKEND_FAILURE_46/);
-        }
-      }
-    });
-
-    it('is understood after the end', async () => {
-      const xva = await smallXva();
-      const error = failure(xva, page);
-      expect(error).to.deep.include({ xapiError, offsetBytes: xva.length });
-    });
-
-    it('is understood in the middle of a block', async () => {
-      const members = await buildXvaMembers({ disks: [builtDisk('Ref:7', MIB, { 0: MIB })] });
-      const cut = Buffer.concat(members.slice(0, 2)).subarray(0, 200_000);
-      expect(failure(cut, page)).to.deep.include({ xapiError, offsetBytes: cut.length });
-      expect(failure(cut, ...Array.from(page, (byte) => Buffer.of(byte))).xapiError).to.deep.equal(xapiError);
-    });
-
-    it('is not seen in a cut disk that holds other HTTP answers', () => {
-      const disk = builtDisk('Ref:7', 8192, {});
-      const head = [
-        tarMember('ova.xml', buildOvaXml({ disks: [disk] })),
-        tarMember('Ref:7/00000000', Buffer.alloc(8192)),
-      ];
-      const cut = Buffer.concat(head).subarray(0, -4096);
-      expect(failure(cut, Buffer.from('HTTP/1.1 200 OK\r\n\r\nhello')).what).to.match(/cut short/);
-    });
-
-    it('ends the reading as soon as it is complete', async () => {
-      const reader = new XvaReader();
-      reader.push(await smallMembers().then((members) => members[0]!));
-      const long = errorPage(`VDI_IO_ERROR: [ ${'x'.repeat(600)} ]`);
-      expect(() => {
-        reader.push(long);
-      }).to.throw(FormatError, 'VDI_IO_ERROR');
-    });
-
-    it('ends the reading when it has no end', async () => {
-      const reader = new XvaReader();
-      reader.push(await smallMembers().then((members) => members[0]!));
-      expect(() => {
-        for (let piece = 0; piece < 40; piece += 1)
-          reader.push(piece === 0 ? page.subarray(0, 300) : Buffer.alloc(512, 'x'));
-      }).to.throw(FormatError, 'HTTP 500');
-    });
-
-    const pages: readonly (readonly [string, Buffer, unknown])[] = [
-      ['no parameters', errorPage('DEFAULT_SR_NOT_FOUND: [  ]'), { code: 'DEFAULT_SR_NOT_FOUND', params: [] }],
-      [
-        'text without a code',
-        errorPage('Xmlm.Error(1:1, &quot;x&quot;)'),
-        { code: 'INTERNAL_ERROR', params: ['Xmlm.Error(1:1, "x")'] },
-      ],
-      ['a page cut off', errorPage('VM_MISSING: [ a ]', ''), { code: 'VM_MISSING', params: ['a'] }],
-      ['no information', Buffer.from('HTTP/1.0 403 Forbidden\r\n\r\n'), undefined],
-      ['a status line that is cut', Buffer.from('HTTP/1.'), undefined],
-    ];
-    for (const [what, bytes, expected] of pages) {
-      it(`may have ${what}`, () => {
-        expect(failure(bytes).xapiError).to.deep.equal(expected);
-        expect(failure(bytes).message).to.match(/^The pool answered HTTP/);
-      });
-    }
   });
 
   it('does not take a record for text', () => {
