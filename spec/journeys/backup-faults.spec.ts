@@ -158,7 +158,7 @@ describe('journey: backup that meets trouble', () => {
     const source = await world.open();
     await reportOf(source.backup({ source: 'vm/db', savesetId: 'few' }, new RecordingSink()));
     await source.close();
-    expect(calls.length, calls.join(' ')).to.be.at.most(31);
+    expect(calls.length, calls.join(' ')).to.be.at.most(27);
   });
 });
 

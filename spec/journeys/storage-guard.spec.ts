@@ -113,7 +113,7 @@ describe('journey: storage is looked at before a snapshot', () => {
     const { faults, store } = world.running.pool;
     const original = faults.forCall.bind(faults);
     faults.forCall = (call) => {
-      if (call === 'event.from' && countOf('VM.get_record') > 0) looks += 1;
+      if (call === 'event.from' && countOf('VM.get_all_records') > 0) looks += 1;
       if (looks === 6) {
         for (const [ref] of store.all('VDI')) store.patch('VDI', ref, { sm_config: {} });
       }

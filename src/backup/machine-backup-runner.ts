@@ -1,6 +1,6 @@
 import { inject, injectable } from 'inversify';
 import { disksOf, loadMachine, type Machine } from '../browser/machine.js';
-import { machineKind, type MachineKind, parseMachineName, resolveMachine } from '../browser/source-name.js';
+import { isUuid, machineKind, type MachineKind, parseMachineName, resolveMachine } from '../browser/source-name.js';
 import { noBackupReason, parseMachinePattern, selectMachines } from '../browser/selection.js';
 import { Clock } from '../common/clock.js';
 import {
@@ -15,11 +15,12 @@ import {
   type SavesetRecord,
 } from '../contract/index.js';
 import { ActiveRuns } from '../session/active-runs.js';
-import { PoolConnection } from '../session/pool-connection.js';
+import { type CallOptions, PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
 import { SourceIdentity } from '../session/source-identity.js';
 import { OperationRun } from '../transfer/operation-run.js';
-import { type RefOf } from '../xapi/xapi-records.js';
+import { isXapiError } from '../xapi/xapi-error.js';
+import { type RefOf, type VmRecord } from '../xapi/xapi-records.js';
 import { type BackupProgressEvent } from './backup-handler.js';
 import { type BackupOptions, parseBackupOptions } from './backup-options.js';
 import { BaseKeeper } from './base-keeper.js';
@@ -39,6 +40,11 @@ interface Run {
   readonly emit: (event: BackupProgressEvent) => void;
 }
 
+interface FoundMachine {
+  readonly ref: RefOf<'VM'>;
+  readonly record: VmRecord;
+}
+
 /** What has been looked at before anything is made in the pool. */
 interface Survey {
   readonly options: BackupOptions;
@@ -53,6 +59,8 @@ interface Survey {
 @injectable()
 export class MachineBackupRunner {
   readonly #logger: HostLogger;
+  /** What a source was when it was resolved: its backup begins with that. */
+  readonly #resolved = new WeakMap<ResolvedSource, FoundMachine>();
 
   constructor(
     @inject(PoolConnection) private readonly pool: PoolConnection,
@@ -70,11 +78,15 @@ export class MachineBackupRunner {
 
   /** The machine of this kind that a name stands for; undefined when the name means the other kind. */
   async resolve(kind: MachineKind, name: string, signal?: AbortSignal): Promise<ResolvedSource | undefined> {
-    const { kind: wanted } = parseMachineName(name);
+    const { kind: wanted, text } = parseMachineName(name);
     if (wanted !== undefined && wanted !== kind) return undefined;
-    const machines = await this.pool.allRecords('VM', signal === undefined ? {} : { signal });
-    const machine = resolveMachine(name, machines.values());
-    return machineKind(machine) === kind ? toResolvedSource(machine) : undefined;
+    const machines = await this.#candidates(text, signal === undefined ? {} : { signal });
+    const record = resolveMachine(name, machines.values());
+    if (machineKind(record) !== kind) return undefined;
+    const source = toResolvedSource(record);
+    const [ref] = [...machines].find(([, one]) => one === record) ?? [];
+    if (ref !== undefined) this.#resolved.set(source, { ref, record });
+    return source;
   }
 
   /** The machines of this kind that a pattern fits, when it is one. */
@@ -178,7 +190,11 @@ export class MachineBackupRunner {
     settle?: (machine: Machine) => Promise<void>,
   ): Promise<Survey> {
     const options = parseBackupOptions(request);
-    const [machine, origin] = await Promise.all([this.#load(source, signal), this.#origin(signal)]);
+    const [machine, { pool, hosts }] = await Promise.all([
+      this.#load(source, signal),
+      this.pool.poolAndHosts({ signal }),
+    ]);
+    const origin = { pool, coordinator: pool === undefined ? undefined : hosts.get(pool.master) };
     const chosen = chooseDisks(machine, options.choice);
     const question = {
       machine: chosen.machine,
@@ -212,17 +228,26 @@ export class MachineBackupRunner {
 
   async #load(source: ResolvedSource, signal: AbortSignal | undefined): Promise<Machine> {
     const options = signal === undefined ? {} : { signal };
-    const ref = await this.pool.call<RefOf<'VM'>>('VM.get_by_uuid', [source.id], options);
-    return await loadMachine(this.pool, ref, await this.pool.record('VM', ref, options), options);
+    const { ref, record } = this.#resolved.get(source) ?? (await this.#byUuid(source.id, options));
+    return await loadMachine(this.pool, ref, record, options);
   }
 
-  async #origin(signal: AbortSignal): Promise<Origin> {
-    const [pools, hosts] = await Promise.all([
-      this.pool.allRecords('pool', { signal }),
-      this.pool.allRecords('host', { signal }),
-    ]);
-    const pool = [...pools.values()][0];
-    return { pool, coordinator: pool === undefined ? undefined : hosts.get(pool.master) };
+  /** A UUID asks for its machine alone: a pool may have thousands. One that is none may still be somebody's name. */
+  async #candidates(text: string, options: CallOptions): Promise<ReadonlyMap<RefOf<'VM'>, VmRecord>> {
+    if (isUuid(text)) {
+      try {
+        const { ref, record } = await this.#byUuid(text.toLowerCase(), options);
+        return new Map([[ref, record]]);
+      } catch (error) {
+        if (!isXapiError(error, 'UUID_INVALID', 'HANDLE_INVALID')) throw error;
+      }
+    }
+    return await this.pool.allRecords('VM', options);
+  }
+
+  async #byUuid(uuid: string, options: CallOptions): Promise<FoundMachine> {
+    const ref = await this.pool.call<RefOf<'VM'>>('VM.get_by_uuid', [uuid], options);
+    return { ref, record: await this.pool.record('VM', ref, options) };
   }
 
   #record({ request, operation }: Run, saved: SavedContent, { chosen, origin }: Survey): SavesetRecord {

@@ -14,12 +14,10 @@ export interface PoolFacts {
 /** @throws {BackupError} SOURCE_FAILED when the pool does not say which host leads it. */
 export async function loadPoolFacts(connection: PoolConnection, signal?: AbortSignal): Promise<PoolFacts> {
   const options = signal === undefined ? {} : { signal };
-  const [pools, hosts, metrics] = await Promise.all([
-    connection.allRecords('pool', options),
-    connection.allRecords('host', options),
+  const [{ pool, hosts }, metrics] = await Promise.all([
+    connection.poolAndHosts(options),
     connection.allRecords('host_metrics', options),
   ]);
-  const [pool] = pools.values();
   const coordinator = pool === undefined ? undefined : hosts.get(pool.master);
   if (pool === undefined || coordinator === undefined) {
     throw new BackupError('SOURCE_FAILED', 'The pool does not say which host leads it.', {

@@ -72,7 +72,7 @@ export class StorageGuard {
     { record }: Machine,
     signal: AbortSignal,
   ): Promise<{ readonly storage: RefOf<'SR'>; readonly bytes: number } | undefined> {
-    const [pool] = [...(await this.pool.allRecords('pool', { signal })).values()];
+    const { pool } = await this.pool.poolAndHosts({ signal });
     const wanted = [record.suspend_SR, pool?.suspend_image_SR, pool?.default_SR];
     const storage = wanted.find((ref) => ref !== undefined && !isNullRef(ref)) ?? (NULL_REF as RefOf<'SR'>);
     return isNullRef(storage) ? undefined : { storage, bytes: record.memory_static_max };

@@ -1,7 +1,7 @@
 import { isRefusal } from '../xapi/task-follower.js';
 import { isXapiError } from '../xapi/xapi-error.js';
 import { isNullRef, readRecord, type RecordClass, type RefOf, type XapiRecordTypes } from '../xapi/xapi-records.js';
-import { type CallOptions, type PoolMember } from './pool-connection.js';
+import { type CallOptions, type PoolAndHosts, type PoolMember } from './pool-connection.js';
 
 type Call = (method: string, args: readonly unknown[], options?: CallOptions) => Promise<unknown>;
 
@@ -63,11 +63,10 @@ export class PoolRecords {
     return new Map(Object.entries(table).map(([ref, wire]) => [ref as RefOf<Class>, readRecord(cls, wire)]));
   }
 
-  /** All members, coordinator first: one call for pool and hosts, and two more when backups have a network of their own. */
-  async members(options: CallOptions = {}): Promise<readonly PoolMember[]> {
-    const { pools, hosts } = await this.#poolAndHosts(options);
-    const master = pools[0]?.master;
-    const network = pools[0]?.other_config[BACKUP_NETWORK_KEY];
+  /** All members, coordinator first. Two calls when backups have a network of their own, else none. */
+  async members({ pool, hosts }: PoolAndHosts, options: CallOptions = {}): Promise<readonly PoolMember[]> {
+    const master = pool?.master;
+    const network = pool?.other_config[BACKUP_NETWORK_KEY];
     const dataAddresses = network === undefined ? undefined : await this.#addressesOn(network, options);
     return [...hosts]
       .sort(([first], [second]) => Number(second === master) - Number(first === master))
@@ -98,21 +97,21 @@ export class PoolRecords {
     }
   }
 
-  async #poolAndHosts(options: CallOptions): Promise<{
-    pools: readonly XapiRecordTypes['pool'][];
-    hosts: ReadonlyMap<string, XapiRecordTypes['host']>;
-  }> {
+  /** In one call, where the release can do that. */
+  async poolAndHosts(options: CallOptions = {}): Promise<PoolAndHosts> {
     try {
       const { events = [] } = (await this.#call('event.from', [['pool', 'host'], '', 0], options)) as Batch;
       const of = (cls: string): typeof events => events.filter((event) => event.class === cls && event.snapshot);
-      const pools = of('pool').map(({ snapshot }) => readRecord('pool', snapshot));
-      const hosts = new Map(of('host').map(({ ref, snapshot }) => [ref, readRecord('host', snapshot)]));
-      if (hosts.size > 0) return { pools, hosts };
+      const [pool] = of('pool').map(({ snapshot }) => readRecord('pool', snapshot));
+      const hosts = of('host').map(
+        ({ ref, snapshot }) => [ref as RefOf<'host'>, readRecord('host', snapshot)] as const,
+      );
+      if (hosts.length > 0) return { pool, hosts: new Map(hosts) };
     } catch (error) {
       if (!isRefusal(error)) throw error;
     }
-    const pools = [...(await this.allRecords('pool', options)).values()];
-    return { pools, hosts: await this.allRecords('host', options) };
+    const [pool] = (await this.allRecords('pool', options)).values();
+    return { pool, hosts: await this.allRecords('host', options) };
   }
 
   async #byEvents<Class extends RecordClass>(

@@ -15,6 +15,7 @@ import {
   type HandlerTask,
   type ImportRequest,
   type NbdEndpointOptions,
+  type PoolAndHosts,
   type PoolConnection,
   type PoolMember,
   type TaskOptions,
@@ -25,6 +26,9 @@ import { PoolTasks } from './pool-tasks.js';
 import { PoolTransfers } from './pool-transfers.js';
 import { RedactedLogger, Redactor } from './redact.js';
 import { notOpen, orAborted, SessionKeeper } from './session-keeper.js';
+
+/** A backup that begins right after the log-in need not ask again for what the log-in had to know. */
+const SEEN_LIFETIME_MS = 10_000;
 
 type Loose<T> = { readonly [Key in keyof T]?: T[Key] | undefined };
 
@@ -41,6 +45,7 @@ export class XapiPoolConnection implements PoolConnection {
   readonly #disks: PoolDisks;
   #members: readonly PoolMember[] = [];
   #membersOf: string | undefined;
+  #seen: { readonly of: string; readonly atMs: number; readonly what: PoolAndHosts } | undefined;
   #opening: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
@@ -157,6 +162,12 @@ export class XapiPoolConnection implements PoolConnection {
     return await this.#records.allRecords(cls, options);
   }
 
+  async poolAndHosts(options?: CallOptions): Promise<PoolAndHosts> {
+    const { of, atMs, what } = this.#seen ?? {};
+    const isFresh = of === this.#place() && atMs !== undefined && this.#clock.nowMs() - atMs < SEEN_LIFETIME_MS;
+    return isFresh && what !== undefined ? what : await this.#lookAtPool(options);
+  }
+
   async ownSession(options?: CallOptions): Promise<XapiRecordTypes['session']> {
     return await this.record('session', this.#session().reference as RefOf<'session'>, options);
   }
@@ -231,12 +242,24 @@ export class XapiPoolConnection implements PoolConnection {
     await this.#recover({ action: 'log-in-again' }, client, refused, signal);
   }
 
+  async #lookAtPool(options?: CallOptions): Promise<PoolAndHosts> {
+    const seen = { of: this.#place(), atMs: this.#clock.nowMs() };
+    const what = await this.#records.poolAndHosts(options);
+    this.#seen = { ...seen, what };
+    return what;
+  }
+
+  /** Whom we talk to, and by which session. */
+  #place(): string {
+    const { session = '', endpoint } = this.#client();
+    return `${session}@${endpoint.host}`;
+  }
+
   /** Asks again after a log-in or a move: the coordinator may be another one by then. */
   async #knownMembers(isFresh: boolean, options?: CallOptions): Promise<readonly PoolMember[]> {
-    const { session = '', endpoint } = this.#client();
-    const now = `${session}@${endpoint.host}`;
+    const now = this.#place();
     if (isFresh || now !== this.#membersOf) {
-      this.#members = await this.#records.members(options);
+      this.#members = await this.#records.members(await this.#lookAtPool(options), options);
       this.#membersOf = now;
     }
     return this.#members;
