@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Readable, Writable } from 'node:stream';
+import { Writable } from 'node:stream';
 import { inject, injectable } from 'inversify';
 import { type CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
@@ -135,7 +135,7 @@ export class DiskImporter {
     try {
       await this.pool.upload({ path: '/import_raw_vdi', query, body, bytes, task, signal, forceHttps });
     } catch (error) {
-      if (!isXapiError(error) && Readable.isDisturbed(body)) await task.settled(POOL_CLEANUP_WAIT_MS);
+      if (!isXapiError(error) && body.readableDidRead) await task.settled(POOL_CLEANUP_WAIT_MS);
       throw error;
     }
     meter.complete(item, { bytes, sha256: sha256.digest('hex') });

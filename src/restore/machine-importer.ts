@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import { inject, injectable } from 'inversify';
 import { disksOf, type Machine } from '../browser/machine.js';
 import { type CleanupStack } from '../common/cleanup-stack.js';
@@ -133,7 +132,7 @@ export class MachineImporter {
     try {
       return await this.pool.upload({ path: '/import', query, body: archive.stream, bytes, task, signal, forceHttps });
     } catch (error) {
-      if (!isXapiError(error) && Readable.isDisturbed(archive.stream)) await task.settled(POOL_CLEANUP_WAIT_MS);
+      if (!isXapiError(error) && archive.stream.readableDidRead) await task.settled(POOL_CLEANUP_WAIT_MS);
       throw error;
     }
   }

@@ -34,7 +34,7 @@ export interface HandlerTask {
    */
   readonly verdict: Promise<string>;
   /**
-   * Resolves when the pool has ended the task, or after `limitMs`; the signal that cancelled it does not shorten that. Never
+   * Cancels a pending task and resolves when the pool has ended it, or after `limitMs`; a signal does not shorten that. Never
    * rejects. A pool that was told to cancel works on for a moment, and takes away what it had made.
    */
   settled(limitMs: number): Promise<void>;
@@ -68,12 +68,6 @@ export interface PoolMember {
   readonly address: string;
   /** Its address on the network that the pool keeps for backups (`xo:backupNetwork`); undefined when there is none. */
   readonly dataAddress: string | undefined;
-}
-
-/** The pool itself and its members. */
-export interface PoolAndHosts {
-  readonly pool: XapiRecordTypes['pool'] | undefined;
-  readonly hosts: ReadonlyMap<RefOf<'host'>, XapiRecordTypes['host']>;
 }
 
 /**
@@ -113,8 +107,6 @@ export interface PoolConnection {
     cls: Class,
     options?: CallOptions,
   ): Promise<ReadonlyMap<RefOf<Class>, XapiRecordTypes[Class]>>;
-  /** The pool and its hosts, as they were a few seconds ago at most. */
-  poolAndHosts(options?: CallOptions): Promise<PoolAndHosts>;
   /** The record of the session that we hold: who we are to the pool, and what we may do. Its reference stays hidden. */
   ownSession(options?: CallOptions): Promise<XapiRecordTypes['session']>;
   createTask(label: string, description: string, signal?: AbortSignal): Promise<HandlerTask>;

@@ -152,6 +152,8 @@ class FollowedTask implements HandlerTask {
   };
 
   async settled(limitMs: number): Promise<void> {
+    if (!this.#isPending) return;
+    this.#cancel();
     const onTimeout = (): Error => new TransportError('timeout', `The task did not end in ${limitMs} ms.`);
     const follow = { call: this.#call, clock: this.#clock };
     try {
