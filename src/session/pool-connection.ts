@@ -70,6 +70,12 @@ export interface PoolMember {
   readonly dataAddress: string | undefined;
 }
 
+/** The pool itself and its members. */
+export interface PoolAndHosts {
+  readonly pool: XapiRecordTypes['pool'] | undefined;
+  readonly hosts: ReadonlyMap<RefOf<'host'>, XapiRecordTypes['host']>;
+}
+
 /**
  * The pool as one thing to talk to. Logs in once, follows the coordinator wherever it goes (at login and later), logs
  * in again when the session died, repeats only what may be repeated, and logs out on `close`.
@@ -107,6 +113,8 @@ export interface PoolConnection {
     cls: Class,
     options?: CallOptions,
   ): Promise<ReadonlyMap<RefOf<Class>, XapiRecordTypes[Class]>>;
+  /** The pool and its hosts, as they were a few seconds ago at most. */
+  poolAndHosts(options?: CallOptions): Promise<PoolAndHosts>;
   /** The record of the session that we hold: who we are to the pool, and what we may do. Its reference stays hidden. */
   ownSession(options?: CallOptions): Promise<XapiRecordTypes['session']>;
   createTask(label: string, description: string, signal?: AbortSignal): Promise<HandlerTask>;
