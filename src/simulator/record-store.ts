@@ -2,6 +2,9 @@ import { relationsFrom } from './relations.js';
 import { SimulatedFailure } from './simulated-failure.js';
 import { isList, NULL_REF, sameValue, textOf, type WireValue, type XapiRecord } from './wire/wire-value.js';
 
+/** The records that the members have of a pool: class to reference to record. */
+export type SyncedDatabase = ReadonlyMap<string, ReadonlyMap<string, XapiRecord>>;
+
 export type Fields = Readonly<Record<string, WireValue>>;
 
 /** An object and when it came and last changed, in generations of the store. */

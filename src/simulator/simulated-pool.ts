@@ -2,7 +2,6 @@ import { setMaxListeners } from 'node:events';
 import { type Clock } from '../common/clock.js';
 import { type DiskContent } from './content/disk-content.js';
 import { type Datamodel } from './datamodel/datamodel.js';
-import { type SyncedDatabase } from './behaviour/synced-database.js';
 import { FaultPlan } from './faults.js';
 import {
   type DatabaseRestore,
@@ -12,7 +11,7 @@ import {
   type UnknownDisk,
 } from './pool-conditions.js';
 import { SeededRandom } from './random.js';
-import { RecordStore } from './record-store.js';
+import { RecordStore, type SyncedDatabase } from './record-store.js';
 import { SessionTable, type Credentials } from './session-table.js';
 import { SimulatedFailure } from './simulated-failure.js';
 import { TaskTable } from './task-table.js';

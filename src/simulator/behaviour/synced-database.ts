@@ -3,9 +3,6 @@ import { type SimulatedPool } from '../simulated-pool.js';
 import { textOf, type XapiRecord } from '../wire/wire-value.js';
 import { createVdi } from './disks.js';
 
-/** The records that the members have of a pool: class to reference to record. */
-export type SyncedDatabase = ReadonlyMap<string, ReadonlyMap<string, XapiRecord>>;
-
 /** Kept by each coordinator for itself, or true of a host whatever a database says. */
 const NOT_SYNCED = new Set(['session', 'task', 'message', 'host_metrics']);
 
