@@ -56,7 +56,7 @@ async function startPool(): Promise<{ child: ChildProcess; environment: Record<s
 }
 
 describe('README', function () {
-  this.timeout(150_000);
+  this.timeout(300_000);
   let folder: string;
 
   before(async () => {
