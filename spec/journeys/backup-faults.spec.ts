@@ -143,6 +143,23 @@ describe('journey: backup that meets trouble', () => {
     ]);
   });
 
+  it('asks for one machine when it is named by its UUID, and for all when that is only a name', async () => {
+    const calls: string[] = [];
+    const { faults: plan } = world.running.pool;
+    const original = plan.forCall.bind(plan);
+    plan.forCall = (call) => {
+      calls.push(call);
+      return original(call);
+    };
+    const uuid = world.uuidOf('db');
+    const resolved = await world.source.resolve([uuid, `vm/${uuid.toUpperCase()}`]);
+    expect(resolved.map(({ id }) => id)).to.deep.equal([uuid, uuid]);
+    expect(calls).to.include('VM.get_by_uuid').and.not.include('VM.get_all_records');
+    const name = '00000000-1111-2222-3333-444444444444';
+    world.patch('VM', uuid, { name_label: name });
+    expect((await world.source.resolve([`vm/${name}`])).map(({ id }) => id)).to.deep.equal([uuid]);
+  });
+
   it('makes few calls for a machine with one disk', async () => {
     const calls: string[] = [];
     const { faults: plan } = world.running.pool;
