@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { MIB } from '../common/byte-size.js';
 import { type Clock } from '../common/clock.js';
 import { isBackupError } from '../contract/backup-error.js';
 import { HandlerDownload } from '../xapi/handler-download.js';
@@ -36,7 +37,8 @@ export class PoolTransfers {
       verdictTimeoutMs: settings.callTimeoutMs,
     };
     this.#connect = trustedConnector(settings.trust, settings.connectTimeoutMs);
-    this.#downloads = new HandlerDownload(this.#connect, limits, clock);
+    const bulk = trustedConnector(settings.trust, settings.connectTimeoutMs, { readBytes: MIB });
+    this.#downloads = new HandlerDownload(bulk, limits, clock);
     this.#uploads = new HandlerUpload(this.#connect, limits, clock);
   }
 
@@ -130,9 +132,6 @@ export class PoolTransfers {
   async #redirected(location: string, coordinator: Endpoint, forceHttps: boolean): Promise<Endpoint> {
     const url = URL.canParse(location) ? new URL(location) : undefined;
     if (url === undefined) throw new TransportError('protocol', 'The pool redirects a transfer to no address.');
-    if (url.protocol !== 'https:' && this.#dataEndpoint(coordinator, forceHttps).protocol === 'https:') {
-      throw new TransportError('untrusted', `The pool redirects a transfer from https to ${url.protocol}`);
-    }
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const known = (await this.#memberAt(host, false)) ?? (await this.#memberAt(host, true));
     if (known === undefined && host !== coordinator.host) {

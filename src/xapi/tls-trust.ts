@@ -2,6 +2,7 @@ import { type X509Certificate } from 'node:crypto';
 import { type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { buildConnector } from 'undici';
+import { BlockReads } from './block-reads.js';
 import { toTransportError, TransportError } from './transport-error.js';
 
 /** Whose certificates we accept. There is no way to accept just any. */
@@ -17,6 +18,11 @@ export interface Endpoint {
   readonly protocol: 'https:' | 'http:';
   readonly host: string;
   readonly port: number;
+}
+
+export interface ConnectorOptions {
+  /** How much a plain connection reads at once; for bulk data. Default 64 KiB. TLS comes by records of 16 KiB. */
+  readonly readBytes?: number;
 }
 
 /** `host:port` for people, with brackets around IPv6. */
@@ -37,15 +43,21 @@ export function urlHost(host: string): string {
  * Node's own refusal is switched off and its verdict (`authorized`, chain and names) read afterwards, because Node drops
  * the certificate of a connection it refuses, and a person needs its fingerprint to decide.
  */
-export function trustedConnector(trust: TlsTrust, connectTimeoutMs: number): buildConnector.connector {
-  const connect = buildConnector({
+export function trustedConnector(
+  trust: TlsTrust,
+  connectTimeoutMs: number,
+  { readBytes }: ConnectorOptions = {},
+): buildConnector.connector {
+  const settings = {
     rejectUnauthorized: false,
     minVersion: 'TLSv1.2',
     maxCachedSessions: 0,
     timeout: connectTimeoutMs,
     ...(trust.mode === 'ca' ? { ca: trust.pem } : {}),
-  });
+  } as const;
+  const shared = buildConnector(settings);
   return (options, callback) => {
+    const connect = readBytes === undefined || options.protocol === 'https:' ? shared : inBlocks(settings, readBytes);
     const address = `${options.hostname}:${options.port === '' ? (options.protocol === 'https:' ? '443' : '80') : options.port}`;
     connect(options, (...[error, socket]: buildConnector.CallbackArgs) => {
       if (error !== null) {
@@ -59,6 +71,18 @@ export function trustedConnector(trust: TlsTrust, connectTimeoutMs: number): bui
       }
       socket.destroy();
       callback(refusal, null);
+    });
+  };
+}
+
+/** A connector for one connection: its blocks are its own. */
+function inBlocks(settings: buildConnector.BuildOptions, readBytes: number): buildConnector.connector {
+  return (options, callback) => {
+    const state: { socket?: Socket } = {};
+    const reads = new BlockReads(readBytes, () => state.socket);
+    buildConnector({ ...settings, onread: reads.onread })(options, (...result: buildConnector.CallbackArgs) => {
+      if (result[1] !== null) state.socket = result[1];
+      callback(...result);
     });
   };
 }
