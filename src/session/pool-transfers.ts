@@ -132,6 +132,9 @@ export class PoolTransfers {
   async #redirected(location: string, coordinator: Endpoint, forceHttps: boolean): Promise<Endpoint> {
     const url = URL.canParse(location) ? new URL(location) : undefined;
     if (url === undefined) throw new TransportError('protocol', 'The pool redirects a transfer to no address.');
+    if (url.protocol !== 'https:' && this.#dataEndpoint(coordinator, forceHttps).protocol === 'https:') {
+      throw new TransportError('untrusted', `The pool redirects a transfer from https to ${url.protocol}`);
+    }
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const known = (await this.#memberAt(host, false)) ?? (await this.#memberAt(host, true));
     if (known === undefined && host !== coordinator.host) {
