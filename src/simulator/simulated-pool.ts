@@ -80,7 +80,7 @@ export class SimulatedPool {
   /** Members that came up while the coordinator was down, by reference. */
   readonly bootedHeadless = new Set<string>();
   /** What the members know of the pool; undefined until it was sent to them. */
-  syncedDatabase: ReadonlyMap<string, ReadonlyMap<string, XapiRecord>> | undefined;
+  syncedDatabase: SyncedDatabase | undefined;
   /** Disks that lie on a storage and have no record. */
   unknownDisks: readonly UnknownDisk[] = [];
   /** What lets clients in to a host, by its reference; shut while it is down. */
