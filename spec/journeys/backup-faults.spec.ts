@@ -3,6 +3,7 @@ import { type BackupErrorCode } from '../../src/contract/index.js';
 import { type Fault } from '../../src/simulator/index.js';
 import { RecordingSink } from '../contract/support/recording-sink.js';
 import { errorOf, eventsOf, expectCode, reportOf } from '../contract/support/run-operation.js';
+import { ChainWorld } from './support/chain-world.js';
 import { startXenWorld, type XenWorld } from './support/xen-world.js';
 
 describe('journey: backup that meets trouble', () => {
@@ -173,9 +174,27 @@ describe('journey: backup that meets trouble', () => {
       resident_on: world.running.pool.store.all('host')[0]![0],
     });
     const source = await world.open();
-    await reportOf(source.backup({ source: 'vm/db', savesetId: 'few' }, new RecordingSink()));
+    // As the command line does it: what a name stands for first, then that by its path.
+    const [found] = await source.resolve([world.uuidOf('db')]);
+    await reportOf(source.backup({ source: found!.path, savesetId: 'few' }, new RecordingSink()));
     await source.close();
-    expect(calls.length, calls.join(' ')).to.be.at.most(27);
+    expect(calls).to.include('session.login_with_password').and.include('session.logout');
+    expect(calls.length, calls.join(' ')).to.be.at.most(25);
+  });
+
+  it('saves a machine as it is by then, not as it was when its name was looked up', async () => {
+    const chain = await ChainWorld.start();
+    try {
+      const { xen } = chain;
+      const [found] = await xen.source.resolve(['vm/web']);
+      await chain.addDisk('plugged in since', 1024 ** 2, '7');
+      xen.patch('VM', found!.id, { name_label: 'renamed since' });
+      const { record } = await xen.backup(found!.path);
+      expect(record.source.displayName).to.equal('renamed since');
+      expect(record.disks.map(({ name }) => name)).to.include('plugged in since');
+    } finally {
+      await chain.close();
+    }
   });
 });
 

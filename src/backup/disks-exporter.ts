@@ -124,7 +124,7 @@ export class DisksExporter {
     signal: AbortSignal,
   ): Promise<{ plan: LevelPlan; ready: readonly ReadyDisk[] }> {
     const record = await this.pool.record('VM', snapshot, { signal });
-    const machine = await loadMachine(this.pool, snapshot, record, { signal });
+    const machine = await loadMachine(this.pool, { ref: snapshot, record }, { signal });
     let { plan } = levels;
     const ready: ReadyDisk[] = [];
     for (const disk of matchSnapshot(plan, disksOf(machine), machineName)) {

@@ -1,5 +1,13 @@
 import { inject, injectable } from 'inversify';
-import { disksOf, loadMachine, type Machine } from '../browser/machine.js';
+import {
+  disksOf,
+  findAgain,
+  type FoundMachine,
+  loadMachine,
+  type Machine,
+  type MachinePlace,
+  placeOf,
+} from '../browser/machine.js';
 import { isUuid, machineKind, type MachineKind, parseMachineName, resolveMachine } from '../browser/source-name.js';
 import { noBackupReason, parseMachinePattern, selectMachines } from '../browser/selection.js';
 import { Clock } from '../common/clock.js';
@@ -20,7 +28,7 @@ import { RedactedLogger } from '../session/redact.js';
 import { SourceIdentity } from '../session/source-identity.js';
 import { OperationRun } from '../transfer/operation-run.js';
 import { isXapiError } from '../xapi/xapi-error.js';
-import { type RefOf, type VmRecord } from '../xapi/xapi-records.js';
+import { type RefOf } from '../xapi/xapi-records.js';
 import { type BackupProgressEvent } from './backup-handler.js';
 import { type BackupOptions, parseBackupOptions } from './backup-options.js';
 import { BaseKeeper } from './base-keeper.js';
@@ -40,11 +48,6 @@ interface Run {
   readonly emit: (event: BackupProgressEvent) => void;
 }
 
-interface FoundMachine {
-  readonly ref: RefOf<'VM'>;
-  readonly record: VmRecord;
-}
-
 /** What has been looked at before anything is made in the pool. */
 interface Survey {
   readonly options: BackupOptions;
@@ -61,6 +64,8 @@ export class MachineBackupRunner {
   readonly #logger: HostLogger;
   /** What a source was when it was resolved: its backup begins with that. */
   readonly #resolved = new WeakMap<ResolvedSource, FoundMachine>();
+  /** Where a machine was found when its name was looked up, by UUID: a host looks up a name, and then saves a path. */
+  readonly #places = new Map<string, MachinePlace>();
 
   constructor(
     @inject(PoolConnection) private readonly pool: PoolConnection,
@@ -81,11 +86,17 @@ export class MachineBackupRunner {
     const { kind: wanted, text } = parseMachineName(name);
     if (wanted !== undefined && wanted !== kind) return undefined;
     const machines = await this.#candidates(text, signal === undefined ? {} : { signal });
-    const record = resolveMachine(name, machines.values());
+    const record = resolveMachine(
+      name,
+      machines.map((one) => one.record),
+    );
     if (machineKind(record) !== kind) return undefined;
     const source = toResolvedSource(record);
-    const [ref] = [...machines].find(([, one]) => one === record) ?? [];
-    if (ref !== undefined) this.#resolved.set(source, { ref, record });
+    const found = machines.find((one) => one.record === record);
+    if (found !== undefined) {
+      this.#resolved.set(source, found);
+      this.#places.set(record.uuid.toLowerCase(), placeOf(found));
+    }
     return source;
   }
 
@@ -228,24 +239,26 @@ export class MachineBackupRunner {
 
   async #load(source: ResolvedSource, signal: AbortSignal | undefined): Promise<Machine> {
     const options = signal === undefined ? {} : { signal };
-    const { ref, record } = this.#resolved.get(source) ?? (await this.#byUuid(source.id, options));
-    return await loadMachine(this.pool, ref, record, options);
+    const found = this.#resolved.get(source) ?? (await this.#byUuid(source.id, options));
+    return await loadMachine(this.pool, found, options);
   }
 
   /** A UUID asks for its machine alone: a pool may have thousands. One that is none may still be somebody's name. */
-  async #candidates(text: string, options: CallOptions): Promise<ReadonlyMap<RefOf<'VM'>, VmRecord>> {
+  async #candidates(text: string, options: CallOptions): Promise<readonly FoundMachine[]> {
     if (isUuid(text)) {
       try {
-        const { ref, record } = await this.#byUuid(text.toLowerCase(), options);
-        return new Map([[ref, record]]);
+        return [await this.#byUuid(text.toLowerCase(), options)];
       } catch (error) {
         if (!isXapiError(error, 'UUID_INVALID', 'HANDLE_INVALID')) throw error;
       }
     }
-    return await this.pool.allRecords('VM', options);
+    return [...(await this.pool.allRecords('VM', options))].map(([ref, record]) => ({ ref, record }));
   }
 
   async #byUuid(uuid: string, options: CallOptions): Promise<FoundMachine> {
+    const place = this.#places.get(uuid);
+    const again = place === undefined ? undefined : await findAgain(this.pool, place, options);
+    if (again?.record.uuid.toLowerCase() === uuid) return again;
     const ref = await this.pool.call<RefOf<'VM'>>('VM.get_by_uuid', [uuid], options);
     return { ref, record: await this.pool.record('VM', ref, options) };
   }

@@ -75,13 +75,17 @@ export class SnapshotKeeper {
       alive.abort();
     });
     await this.own.mark('VM', snapshot, run, 'snapshot', signal);
-    const all = await this.pool.call<readonly RefOf<'VM'>[]>('VM.get_snapshots', [vm], { signal });
-    const since = all.filter((ref) => !machine.snapshots.includes(ref));
+    const seen = await this.pool.records(
+      [vm, snapshot].map((ref) => ({ cls: 'VM', ref }) as const),
+      { signal },
+    );
+    const since = (seen.get(vm)?.snapshots ?? []).filter((ref) => !machine.snapshots.includes(ref));
     await this.#refuseRival(since, machine, run, snapshot, signal);
     made.renewing = this.own.keepAlive('VM', snapshot, run, 'snapshot', alive.signal);
     await this.#makeOrdinary(snapshot, signal);
     if (excluded.length > 0) await this.#dropExcluded(snapshot, new Set<string>(excluded), signal);
-    made.disks = await this.#disksOf(snapshot, signal);
+    const known = excluded.length > 0 ? undefined : seen.get(snapshot);
+    made.disks = await this.#disksOf(known ?? (await this.pool.record('VM', snapshot, { signal })), signal);
     return snapshot;
   }
 
@@ -192,8 +196,10 @@ export class SnapshotKeeper {
   }
 
   /** A snapshot's disks are all its own, and so is its memory; what is in its drives is not. */
-  async #disksOf(snapshot: RefOf<'VM'>, signal: AbortSignal): Promise<readonly RefOf<'VDI'>[]> {
-    const { VBDs: devices, suspend_VDI: memory } = await this.pool.record('VM', snapshot, { signal });
+  async #disksOf(
+    { VBDs: devices, suspend_VDI: memory }: VmRecord,
+    signal: AbortSignal,
+  ): Promise<readonly RefOf<'VDI'>[]> {
     const refs = devices.map((ref) => ({ cls: 'VBD', ref }) as const);
     const records = await this.pool.records(refs, { signal });
     const disks = [...records.values()].filter(({ type }) => type === 'Disk').map(({ VDI }) => VDI);

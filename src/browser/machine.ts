@@ -66,25 +66,56 @@ async function fetchMixed(pool: PoolConnection, refs: readonly AnyRef[], options
     found.get(ref) as XapiRecordTypes[Class] | undefined;
 }
 
+/** A machine's record, and what hangs on it when that was read in the same moment. */
+export interface FoundMachine {
+  readonly ref: RefOf<'VM'>;
+  readonly record: VmRecord;
+  readonly around?: Finder;
+}
+
+/** Where a machine was found: enough to read it again, with all that hangs on it, in one round trip. */
+export interface MachinePlace {
+  readonly ref: RefOf<'VM'>;
+  readonly around: readonly AnyRef[];
+}
+
+export function placeOf({ ref, record }: FoundMachine): MachinePlace {
+  return { ref, around: aroundOf(record) };
+}
+
+/** Reads a machine again that was found before; undefined when it is no longer there. */
+export async function findAgain(
+  pool: PoolConnection,
+  { ref, around }: MachinePlace,
+  options: CallOptions = {},
+): Promise<FoundMachine | undefined> {
+  const find = await fetchMixed(pool, [{ cls: 'VM', ref }, ...around], options);
+  const record = find('VM', ref);
+  if (record === undefined) return undefined;
+  const asked = new Set<string>(around.map((one) => one.ref));
+  // Something was plugged in since: it has to be asked for.
+  const isAllThere = aroundOf(record).every((one) => asked.has(one.ref));
+  return { ref, record, ...(isAllThere ? { around: find } : {}) };
+}
+
+function aroundOf(record: VmRecord): readonly AnyRef[] {
+  return [
+    ...record.VBDs.map((vbd) => ({ cls: 'VBD', ref: vbd }) as const),
+    ...record.VIFs.map((vif) => ({ cls: 'VIF', ref: vif }) as const),
+    { cls: 'VM_guest_metrics', ref: record.guest_metrics },
+  ];
+}
+
 /**
- * Everything about one machine in three round trips, however many disks it has. Objects that vanish meanwhile are left
- * out.
+ * Everything about one machine in three round trips, however many disks it has; in two, when what hangs on it is known.
+ * Objects that vanish meanwhile are left out.
  */
 export async function loadMachine(
   pool: PoolConnection,
-  ref: RefOf<'VM'>,
-  record: VmRecord,
+  { ref, record, around }: FoundMachine,
   options: CallOptions = {},
 ): Promise<Machine> {
-  const first = await fetchMixed(
-    pool,
-    [
-      ...record.VBDs.map((vbd) => ({ cls: 'VBD', ref: vbd }) as const),
-      ...record.VIFs.map((vif) => ({ cls: 'VIF', ref: vif }) as const),
-      { cls: 'VM_guest_metrics', ref: record.guest_metrics },
-    ],
-    options,
-  );
+  const first = around ?? (await fetchMixed(pool, aroundOf(record), options));
   const vbds = present(record.VBDs, (vbd) => first('VBD', vbd));
   const vifs = present(record.VIFs, (vif) => first('VIF', vif));
   const second = await fetchMixed(

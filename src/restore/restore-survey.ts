@@ -47,8 +47,7 @@ export class RestoreSurvey {
       interfaces,
       cards,
       host,
-      existing:
-        existing === undefined ? undefined : await loadMachine(this.pool, existing.ref, existing.record, options),
+      existing: existing === undefined ? undefined : await loadMachine(this.pool, existing, options),
     });
   }
 

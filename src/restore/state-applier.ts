@@ -13,7 +13,7 @@ export class StateApplier {
 
   async load(ref: RefOf<'VM'>, signal?: AbortSignal): Promise<Machine> {
     const options = signal === undefined ? {} : { signal };
-    return await loadMachine(this.pool, ref, await this.pool.record('VM', ref, options), options);
+    return await loadMachine(this.pool, { ref, record: await this.pool.record('VM', ref, options) }, options);
   }
 
   /**

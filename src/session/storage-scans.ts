@@ -34,7 +34,7 @@ export class StorageScans {
     const scan =
       known !== undefined && nowMs - known.startedAtMs < SCAN_LIFETIME_MS
         ? known
-        : { startedAtMs: nowMs, done: this.pool.callTask('SR.scan', [storage], { timeoutMs: SCAN_TIMEOUT_MS }) };
+        : { startedAtMs: nowMs, done: this.#scan(storage) };
     this.#scans.set(storage, scan);
     try {
       // Not under the caller's signal: others may wait for the same scan.
@@ -43,5 +43,10 @@ export class StorageScans {
       if (!signal.aborted && this.#scans.get(storage) === scan) this.#scans.delete(storage);
       throw error;
     }
+  }
+
+  /** As one plain call: a scan that is made once more does no harm, so it needs no task to be followed. */
+  async #scan(storage: RefOf<'SR'>): Promise<void> {
+    await this.pool.call('SR.scan', [storage], { timeoutMs: SCAN_TIMEOUT_MS, isIdempotent: true });
   }
 }

@@ -1,6 +1,6 @@
-import Table from 'cli-table3';
 import { type BackupError } from '../../contract/index.js';
 import { type Redactor } from '../redaction.js';
+import { type TableCell, tableLines } from './text-table.js';
 
 export type Style = 'bold' | 'dim' | 'green' | 'yellow' | 'red';
 
@@ -85,28 +85,11 @@ export class CliOutput {
     wholeRows: readonly (readonly Cell[])[],
     { right = [], cutsLast = false }: { readonly right?: readonly number[]; readonly cutsLast?: boolean } = {},
   ): void {
-    // Laying out twenty thousand rows that nobody sees took half a minute.
     if (this.isJson) return;
     const rows = cutsLast && this.isTerminal ? cutToWidth(heads, wholeRows, this.options.out.columns) : wholeRows;
-    const none = '';
-    const sides = ['top', 'bottom', 'left', 'right', 'mid'];
-    const names = sides.flatMap((side) => [
-      side,
-      `${side}-mid`,
-      `${side}-left`,
-      `${side}-right`,
-      `left-${side}`,
-      `right-${side}`,
-    ]);
-    const chars = Object.fromEntries([...names, 'mid-mid', 'top-mid'].map((name) => [name, none]));
-    const table = new Table({
-      chars: { ...chars, middle: '  ' },
-      style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-      colAligns: heads.map((_head, index) => (right.includes(index) ? 'right' : 'left')),
-    });
-    table.push(heads.map((head) => this.paint('dim', head)));
-    for (const row of rows) table.push(row.map((cell) => this.#cell(cell)));
-    for (const text of table.toString().split('\n')) this.line(text.trimEnd());
+    const all = [heads.map((text) => ({ text, style: 'dim' as const })), ...rows];
+    const cells = all.map((row) => row.map((cell) => this.#cell(cell)));
+    for (const text of tableLines(cells, right)) this.line(text);
   }
 
   /** `error CODE: sentence` and a hint on standard error; with --json also the last line on standard output. */
@@ -120,9 +103,9 @@ export class CliOutput {
     this.json({ type: 'failed', error: redactor.value(error.toJSON()), ...labels });
   }
 
-  #cell(cell: Cell): string {
-    if (typeof cell === 'string') return withoutControls(cell);
-    return this.paint(cell.style, withoutControls(cell.text));
+  #cell(cell: Cell): TableCell {
+    const text = withoutControls(textOf(cell));
+    return typeof cell === 'string' ? { text } : { text, paint: (plain) => this.paint(cell.style, plain) };
   }
 }
 
@@ -137,7 +120,7 @@ function cutToWidth(
   columns: number | undefined,
 ): readonly (readonly Cell[])[] {
   const before = heads.slice(0, -1).map((head, index) => {
-    return Math.max(head.length, ...rows.map((row) => textOf(row[index] ?? '').length)) + 2;
+    return rows.reduce((widest, row) => Math.max(widest, textOf(row[index] ?? '').length), head.length) + 2;
   });
   const left = (columns ?? 0) - before.reduce((sum, width) => sum + width, 0);
   if (left < LEAST_CUT_CELLS) return rows;
