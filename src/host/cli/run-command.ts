@@ -14,17 +14,17 @@ export async function runCommand(module: CommandModule, command: Command, around
   const redactor = new Redactor();
   const output = outputFor(around, json, debug, redactor);
   const interrupts = new Interrupts(around, output.note, module.isServer !== true);
-  try {
-    const { environment, workingFolder } = around;
-    const { signal } = interrupts;
-    return await module.run({ output, redactor, environment, workingFolder, signal }, command);
-  } catch (error) {
-    const known = isCancellation(error, interrupts.signal) ? cancelled(error) : toHostError(error);
-    output.failure(known);
-    return exitCodeOf(known.code);
-  } finally {
-    interrupts.release();
-  }
+  const { environment, workingFolder } = around;
+  const { signal } = interrupts;
+  const code = await module
+    .run({ output, redactor, environment, workingFolder, signal }, command)
+    .catch((error: unknown) => {
+      const known = isCancellation(error, signal) ? cancelled(error) : toHostError(error);
+      output.failure(known);
+      return exitCodeOf(known.code);
+    });
+  interrupts.end(code);
+  return code;
 }
 
 /** A wrong call: what commander found, as a failure like any other. */
