@@ -19,6 +19,8 @@ interface Picture {
   readonly id: number;
   readonly takenAtMs: number;
   readonly inventory: Inventory;
+  /** Listings of more than one page, by their paths: the next page is cut from the same. */
+  readonly long: Map<string, readonly BrowseNode[]>;
 }
 
 interface Cursor {
@@ -46,7 +48,8 @@ export class InventoryBrowser implements SourceBrowser {
     query.signal?.throwIfAborted();
     const cursor = query.cursor === undefined ? undefined : parseCursor(query.cursor);
     const picture = await this.#pictureFor(cursor, query);
-    const nodes = childrenOf(path, picture.inventory);
+    const nodes = picture.long.get(path) ?? childrenOf(path, picture.inventory);
+    if (nodes.length > pageSize) picture.long.set(path, nodes);
     return page(nodes, cursor?.offset ?? 0, pageSize, picture.id);
   }
 
@@ -58,7 +61,7 @@ export class InventoryBrowser implements SourceBrowser {
     }
     const inventory = await loadInventory(this.pool, signal);
     this.#pictures += 1;
-    this.#picture = { id: this.#pictures, takenAtMs: this.clock.nowMs(), inventory };
+    this.#picture = { id: this.#pictures, takenAtMs: this.clock.nowMs(), inventory, long: new Map() };
     return this.#picture;
   }
 }

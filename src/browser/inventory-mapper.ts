@@ -30,8 +30,7 @@ export function childrenOf(path: string, inventory: Inventory): readonly BrowseN
   throw notThere(path);
 }
 
-function poolNode({ pools, hosts }: Inventory): BrowseNode {
-  const pool = [...pools.values()][0];
+function poolNode({ pool, hosts }: Inventory): BrowseNode {
   const coordinator = pool === undefined ? undefined : hosts.get(pool.master);
   return {
     path: 'pool',

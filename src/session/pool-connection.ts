@@ -74,6 +74,7 @@ export interface PoolMember {
 export interface PoolAndHosts {
   readonly pool: XapiRecordTypes['pool'] | undefined;
   readonly hosts: ReadonlyMap<RefOf<'host'>, XapiRecordTypes['host']>;
+  readonly hostMetrics: ReadonlyMap<RefOf<'host_metrics'>, XapiRecordTypes['host_metrics']>;
 }
 
 /**

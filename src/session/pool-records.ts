@@ -10,8 +10,14 @@ interface Wanted<Class extends RecordClass> {
   readonly ref: RefOf<Class>;
 }
 
+interface Seen {
+  readonly class: string;
+  readonly ref: string;
+  readonly snapshot?: unknown;
+}
+
 interface Batch {
-  readonly events?: readonly { readonly class: string; readonly ref: string; readonly snapshot?: unknown }[];
+  readonly events?: readonly Seen[];
 }
 
 /** The key in the pool's `other_config` that names the network for bulk data by its UUID; Xen Orchestra's. */
@@ -100,18 +106,17 @@ export class PoolRecords {
   /** In one call, where the release can do that. */
   async poolAndHosts(options: CallOptions = {}): Promise<PoolAndHosts> {
     try {
-      const { events = [] } = (await this.#call('event.from', [['pool', 'host'], '', 0], options)) as Batch;
-      const of = (cls: string): typeof events => events.filter((event) => event.class === cls && event.snapshot);
-      const [pool] = of('pool').map(({ snapshot }) => readRecord('pool', snapshot));
-      const hosts = of('host').map(
-        ({ ref, snapshot }) => [ref as RefOf<'host'>, readRecord('host', snapshot)] as const,
-      );
-      if (hosts.length > 0) return { pool, hosts: new Map(hosts) };
+      const classes = ['pool', 'host', 'host_metrics'];
+      const { events = [] } = (await this.#call('event.from', [classes, '', 0], options)) as Batch;
+      const hosts = ofClass('host', events);
+      const [pool] = ofClass('pool', events).values();
+      if (hosts.size > 0) return { pool, hosts, hostMetrics: ofClass('host_metrics', events) };
     } catch (error) {
       if (!isRefusal(error)) throw error;
     }
     const [pool] = (await this.allRecords('pool', options)).values();
-    return { pool, hosts: await this.allRecords('host', options) };
+    const hosts = await this.allRecords('host', options);
+    return { pool, hosts, hostMetrics: await this.allRecords('host_metrics', options) };
   }
 
   async #byEvents<Class extends RecordClass>(
@@ -147,4 +152,12 @@ export class PoolRecords {
       }
     }
   }
+}
+
+function ofClass<Class extends RecordClass>(
+  cls: Class,
+  events: readonly Seen[],
+): ReadonlyMap<RefOf<Class>, XapiRecordTypes[Class]> {
+  const seen = events.filter((event) => event.class === cls && event.snapshot !== undefined);
+  return new Map(seen.map(({ ref, snapshot }) => [ref as RefOf<Class>, readRecord(cls, snapshot)]));
 }

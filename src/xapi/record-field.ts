@@ -59,11 +59,17 @@ export const count: FieldKind<number> = (wire) => {
   return typeof value === 'number' && Number.isFinite(value) ? value : 0;
 };
 
-export const textSet: FieldKind<readonly string[]> = (wire) => (Array.isArray(wire) ? wire.map(text) : []);
+/** One for all that are empty: a large pool has a hundred thousand of them. */
+const NO_TEXTS: readonly string[] = Object.freeze([]);
+const NO_ENTRIES: Readonly<Record<string, string>> = Object.freeze({});
+
+export const textSet: FieldKind<readonly string[]> = (wire) =>
+  Array.isArray(wire) && wire.length > 0 ? wire.map(text) : NO_TEXTS;
 
 export const textMap: FieldKind<Readonly<Record<string, string>>> = (wire) => {
-  if (typeof wire !== 'object' || wire === null || Array.isArray(wire)) return {};
-  return Object.fromEntries(Object.entries(wire).map(([key, value]) => [key, text(value)]));
+  if (typeof wire !== 'object' || wire === null || Array.isArray(wire)) return NO_ENTRIES;
+  const entries = Object.entries(wire);
+  return entries.length === 0 ? NO_ENTRIES : Object.fromEntries(entries.map(([key, value]) => [key, text(value)]));
 };
 
 export function ref<Class extends XapiClass>(): FieldKind<RefOf<Class>> {

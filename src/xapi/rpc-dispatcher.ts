@@ -78,6 +78,7 @@ class RpcHandler implements Dispatcher.DispatchHandlers {
   onComplete(trailers: string[] | null): void {
     this.#forget();
     for (const chunk of withoutEmergencyForm(this.#chunks ?? [])) this.#next.onData?.(chunk);
+    this.#chunks = undefined;
     this.#next.onComplete?.(trailers);
   }
 

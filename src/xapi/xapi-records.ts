@@ -336,11 +336,13 @@ export type PoolRecord = XapiRecordTypes['pool'];
 export type NetworkRecord = XapiRecordTypes['network'];
 export type TaskRecord = XapiRecordTypes['task'];
 
+const READERS: Readonly<Record<string, readonly (readonly [field: string, kind: FieldKind<unknown>])[]>> =
+  Object.fromEntries(Object.entries(FIELDS).map(([cls, kinds]) => [cls, Object.entries(kinds)]));
+
 /** Reads a record off the wire, whatever the encoding. Fields that we don't use are dropped. */
 export function readRecord<Class extends RecordClass>(cls: Class, wire: unknown): XapiRecordTypes[Class] {
   const raw = (typeof wire === 'object' && wire !== null ? wire : {}) as Readonly<Record<string, unknown>>;
-  const kinds: Readonly<Record<string, FieldKind<unknown>>> = FIELDS[cls];
   const record: Record<string, unknown> = {};
-  for (const [field, kind] of Object.entries(kinds)) record[field] = kind(raw[field]);
+  for (const [field, kind] of READERS[cls] ?? []) record[field] = kind(raw[field]);
   return record as XapiRecordTypes[Class];
 }

@@ -53,7 +53,7 @@ export class FakePool {
       this.sessions.delete(session);
       return { result: '' };
     }
-    if (call.method === 'event.from' && JSON.stringify(call.params[1]) === '["pool","host"]')
+    if (call.method === 'event.from' && JSON.stringify(call.params[1]) === '["pool","host","host_metrics"]')
       return { result: this.#members() };
     return this.other(call, host);
   }

@@ -46,7 +46,7 @@ Examples:
       const rows: Cell[][] = [];
       for await (const { node, depth } of walk(opened.value, path, options.recursive ?? false, signal)) {
         output.json({ type: 'node', ...node });
-        rows.push(rowOf(node, depth));
+        if (!output.isJson) rows.push(rowOf(node, depth));
       }
       if (rows.length === 0) output.line('There is nothing here.');
       else output.table(['NAME', 'KIND', 'SIZE', 'SOURCE', 'FACTS'], rows, { right: [2], cutsLast: true });
