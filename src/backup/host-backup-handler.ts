@@ -94,27 +94,31 @@ export class HostBackupHandler implements BackupHandler {
   }
 
   async #save(backup: ItemBackup, host: HostRecord): Promise<SavesetRecord['details']> {
-    const archive = new HostArchiveReader();
+    const readers: HostArchiveReader[] = [];
     let summary: HostArchiveSummary | undefined;
     try {
-      await backup.save({
-        name: HOST_ITEM,
-        kind: 'host-archive',
-        mediaType: 'application/gzip',
-        title: `control domain of ${host.name_label}`,
-        path: '/host_backup',
-        query: {},
-        member: host.uuid,
-        check: {
-          push: (chunk) => archive.push(chunk),
-          end: async () => {
-            summary = await archive.end();
-            assertOfHost(summary, host);
+      await backup.save(() => {
+        const archive = new HostArchiveReader();
+        readers.push(archive);
+        return {
+          name: HOST_ITEM,
+          kind: 'host-archive',
+          mediaType: 'application/gzip',
+          title: `control domain of ${host.name_label}`,
+          path: '/host_backup',
+          query: {},
+          member: host.uuid,
+          check: {
+            push: (chunk) => archive.push(chunk),
+            end: async () => {
+              summary = await archive.end();
+              assertOfHost(summary, host);
+            },
           },
-        },
+        };
       });
     } finally {
-      archive.destroy();
+      for (const archive of readers) archive.destroy();
     }
     const details = hostDetails(backup.facts, host, summary);
     const runbook = hostRunbook(details, new Date(backup.startedAtMs).toISOString());

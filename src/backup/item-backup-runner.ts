@@ -25,8 +25,11 @@ export interface ItemBackup {
   readonly facts: PoolFacts;
   readonly startedAtMs: number;
   readonly signal: AbortSignal;
-  /** Saves one answer of the pool, in the order of the calls. */
-  save(order: Omit<ItemOrder, 'forceHttps'>): Promise<void>;
+  /**
+   * Saves one answer of the pool, in the order of the calls. The order is asked for once more when the answer was lost with
+   * the coordinator: its check must know nothing of before.
+   */
+  save(newOrder: () => Omit<ItemOrder, 'forceHttps'>): Promise<void>;
   /** Saves a text. */
   write(label: ItemLabel, text: string): Promise<void>;
 }
@@ -85,8 +88,8 @@ export class ItemBackupRunner {
         facts,
         startedAtMs,
         signal,
-        save: async (order) => {
-          items.push(await this.exporter.export({ ...order, forceHttps }, tools));
+        save: async (newOrder) => {
+          items.push(await this.exporter.exportAnew(() => ({ ...newOrder(), forceHttps }), tools));
         },
         write: async (label, text) => {
           items.push(await this.exporter.write(label, text, tools));

@@ -66,40 +66,44 @@ export class PoolMetadataBackupHandler implements BackupHandler {
   async #save(backup: ItemBackup): Promise<SavesetRecord['details']> {
     const { facts } = backup;
     const seen: Seen = {};
-    const database = new DatabaseDumpReader();
-    await backup.save({
-      name: DATABASE_ITEM,
-      kind: 'pool-database',
-      mediaType: 'application/xml',
-      title: `database of ${poolName(facts)}`,
-      path: '/pool/xmldbdump',
-      query: {},
-      check: {
-        push: (chunk) => {
-          database.push(chunk);
+    await backup.save(() => {
+      const database = new DatabaseDumpReader();
+      return {
+        name: DATABASE_ITEM,
+        kind: 'pool-database',
+        mediaType: 'application/xml',
+        title: `database of ${poolName(facts)}`,
+        path: '/pool/xmldbdump',
+        query: {},
+        check: {
+          push: (chunk) => {
+            database.push(chunk);
+          },
+          end: () => {
+            seen.database = database.end();
+            assertOfPool(seen.database, facts);
+          },
         },
-        end: () => {
-          seen.database = database.end();
-          assertOfPool(seen.database, facts);
-        },
-      },
+      };
     });
-    const archive = new XvaReader({ hasDiskData: false });
-    await backup.save({
-      name: MACHINES_ITEM,
-      kind: 'machine-metadata',
-      mediaType: 'application/x-xva',
-      title: `machine records of ${poolName(facts)}`,
-      path: '/export_metadata',
-      query: { all: 'true' },
-      check: {
-        push: (chunk) => {
-          archive.push(chunk);
+    await backup.save(() => {
+      const archive = new XvaReader({ hasDiskData: false });
+      return {
+        name: MACHINES_ITEM,
+        kind: 'machine-metadata',
+        mediaType: 'application/x-xva',
+        title: `machine records of ${poolName(facts)}`,
+        path: '/export_metadata',
+        query: { all: 'true' },
+        check: {
+          push: (chunk) => {
+            archive.push(chunk);
+          },
+          end: () => {
+            seen.machines = countMachines(archive.end().archive);
+          },
         },
-        end: () => {
-          seen.machines = countMachines(archive.end().archive);
-        },
-      },
+      };
     });
     const details = poolDetails(facts, seen);
     const runbook = poolRunbook(details, new Date(backup.startedAtMs).toISOString());

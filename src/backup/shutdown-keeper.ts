@@ -2,6 +2,7 @@ import { inject, injectable } from 'inversify';
 import { type CleanupStack } from '../common/cleanup-stack.js';
 import { Clock } from '../common/clock.js';
 import { BackupError } from '../contract/index.js';
+import { repeatLostStep } from '../session/lost-step.js';
 import { OwnObjects } from '../session/own-objects.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { type RunIdentity } from '../session/run-marks.js';
@@ -106,10 +107,14 @@ export class ShutdownKeeper {
   /** Undefined when it went down; else why it did not. */
   async #ask(ref: RefOf<'VM'>, timeoutMs: number, signal: AbortSignal): Promise<string | undefined> {
     try {
-      await this.pool.callTask('VM.clean_shutdown', [ref], { signal, timeoutMs });
+      await repeatLostStep(this.pool, { signal }, () =>
+        this.pool.callTask('VM.clean_shutdown', [ref], { signal, timeoutMs }),
+      );
       return undefined;
     } catch (error) {
       if (signal.aborted) throw error;
+      // It is down: by an attempt whose answer was lost, or by itself.
+      if (isXapiError(error, 'VM_BAD_POWER_STATE') && (await this.#stateOf(ref)) === 'Halted') return undefined;
       if (isTransportError(error, 'timeout')) return `it took longer than ${timeoutMs / 1000} s`;
       if (isXapiError(error, ...NOT_OBEYED)) return error.code;
       throw error;
@@ -118,7 +123,7 @@ export class ShutdownKeeper {
 
   async #switchOff(ref: RefOf<'VM'>, signal: AbortSignal): Promise<'forced'> {
     try {
-      await this.pool.callTask('VM.hard_shutdown', [ref], { signal });
+      await repeatLostStep(this.pool, { signal }, () => this.pool.callTask('VM.hard_shutdown', [ref], { signal }));
     } catch (error) {
       // It went down by itself in the meantime.
       if (!isXapiError(error, 'VM_BAD_POWER_STATE') || (await this.#stateOf(ref)) !== 'Halted') throw error;
@@ -146,7 +151,9 @@ export class ShutdownKeeper {
   async #start(ref: RefOf<'VM'>, isPaused: boolean): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.pool.callTask('VM.start', [ref, isPaused, false], { timeoutMs: START_TIMEOUT_MS });
+        await repeatLostStep(this.pool, {}, () =>
+          this.pool.callTask('VM.start', [ref, isPaused, false], { timeoutMs: START_TIMEOUT_MS }),
+        );
         return;
       } catch (error) {
         // Somebody else was faster.

@@ -1,5 +1,6 @@
 import { inject, injectable } from 'inversify';
 import { type CleanupStack } from '../common/cleanup-stack.js';
+import { repeatLostStep } from '../session/lost-step.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { isXapiError } from '../xapi/xapi-error.js';
 import { type RefOf } from '../xapi/xapi-records.js';
@@ -28,26 +29,25 @@ export class DiskAttacher {
     cleanup: CleanupStack,
     signal: AbortSignal,
   ): Promise<Attachment> {
-    const drive = await this.pool.call<RefOf<'VBD'>>(
-      'VBD.create',
-      [
-        {
-          VM: holder.ref,
-          VDI: disk,
-          userdevice: 'autodetect',
-          bootable: false,
-          mode,
-          type: 'Disk',
-          unpluggable: true,
-          empty: false,
-          other_config: {},
-          qos_algorithm_type: '',
-          qos_algorithm_params: {},
-        },
-      ],
-      { signal },
+    const record = {
+      VM: holder.ref,
+      VDI: disk,
+      userdevice: 'autodetect',
+      bootable: false,
+      mode,
+      type: 'Disk',
+      unpluggable: true,
+      empty: false,
+      other_config: {},
+      qos_algorithm_type: '',
+      qos_algorithm_params: {},
+    };
+    const undo = (): Promise<void> => this.#detachFrom(holder, disk);
+    // Before it is there: the answer may get lost.
+    const forget = cleanup.add(`place of the disk in "${holder.record.name_label}"`, undo);
+    const drive = await repeatLostStep(this.pool, { signal, undo }, () =>
+      this.pool.call<RefOf<'VBD'>>('VBD.create', [record], { signal }),
     );
-    const forget = cleanup.add(`place of the disk in "${holder.record.name_label}"`, () => this.#detach(drive));
     const { userdevice: position } = await this.pool.record('VBD', drive, { signal });
     const { power_state: state } = await this.pool.record('VM', holder.ref, { signal });
     const whyNotPlugged = state === 'Running' ? await this.#plug(drive, signal) : undefined;
@@ -57,12 +57,22 @@ export class DiskAttacher {
   /** What the pool says against it. */
   async #plug(drive: RefOf<'VBD'>, signal: AbortSignal): Promise<string | undefined> {
     try {
-      await this.pool.callTask('VBD.plug', [drive], { signal, timeoutMs: PLUG_TIMEOUT_MS });
+      await repeatLostStep(this.pool, { signal }, () =>
+        this.pool.callTask('VBD.plug', [drive], { signal, timeoutMs: PLUG_TIMEOUT_MS }),
+      );
       return undefined;
     } catch (error) {
+      if (isXapiError(error, 'DEVICE_ALREADY_ATTACHED')) return undefined;
       if (isXapiError(error)) return error.message;
       throw error;
     }
+  }
+
+  /** A disk that we have made ourselves has no drive in the machine but ours. */
+  async #detachFrom(holder: DiskHolder, disk: RefOf<'VDI'>): Promise<void> {
+    const { VBDs: drives } = await this.pool.record('VDI', disk);
+    const records = await this.pool.records(drives.map((ref) => ({ cls: 'VBD', ref }) as const));
+    for (const drive of drives) if (records.get(drive)?.VM === holder.ref) await this.#detach(drive);
   }
 
   async #detach(drive: RefOf<'VBD'>): Promise<void> {

@@ -55,21 +55,13 @@ export class DiskImporter {
 
   /** The removal of all that is made is on `cleanup` until `keep` has been called. */
   async import(order: DiskImportOrder, cleanup: CleanupStack, onVerify: () => void): Promise<ImportedDisk> {
-    const { plan, run, media, signal } = order;
+    const { plan, run, signal } = order;
     const { saved, forceHttps, name, comparesContent } = plan.wish;
-    const format = saved.sizeBytes > MAX_VHD_DISK_BYTES ? 'raw' : 'vhd';
-    // Before anything is made: a chain that is broken ends here.
-    const opened = await readSavedDisk({ disk: saved.position, format, signal }, media);
-    cleanup.add('data of the disk', () => opened.stream.destroy());
-    const forget = cleanup.add(`disk "${name}"`, () => this.own.destroyImported(run.runId));
-    const ref = await this.#create(order);
-    const alive = new AbortController();
-    cleanup.add('lease of the disk', () => {
-      alive.abort();
-    });
-    void this.own.keepAlive('VDI', ref, run, 'import', alive.signal);
-    const sent = new DiskDigest(format);
-    await this.#send(order, { ref, format, opened, digest: sent }, cleanup);
+    const undo = (): Promise<void> => this.own.destroyImported(run.runId);
+    const forget = cleanup.add(`disk "${name}"`, undo);
+    const { ref, alive, format, sent } = await repeatLostStep(this.pool, { signal, undo }, () =>
+      this.#make(order, cleanup),
+    );
     onVerify();
     const { uuid, virtual_size: sizeBytes } = await this.pool.record('VDI', ref, { signal });
     if (sizeBytes < saved.sizeBytes) throw otherSize(saved.sizeBytes, sizeBytes);
@@ -86,11 +78,30 @@ export class DiskImporter {
       uuid,
       keep: async () => {
         alive.abort();
-        await this.pool.call('VDI.set_name_label', [ref, name]);
+        await this.pool.call('VDI.set_name_label', [ref, name], { isIdempotent: true });
         await this.own.unmark('VDI', ref);
         forget();
       },
     };
+  }
+
+  /** A new disk with all of its data. */
+  async #make(order: DiskImportOrder, cleanup: CleanupStack): Promise<MadeDisk> {
+    const { plan, run, media, signal } = order;
+    const { saved } = plan.wish;
+    const format = saved.sizeBytes > MAX_VHD_DISK_BYTES ? 'raw' : 'vhd';
+    // Before anything is made: a chain that is broken ends here.
+    const opened = await readSavedDisk({ disk: saved.position, format, signal }, media);
+    cleanup.add('data of the disk', () => opened.stream.destroy());
+    const ref = await this.#create(order);
+    const alive = new AbortController();
+    cleanup.add('lease of the disk', () => {
+      alive.abort();
+    });
+    void this.own.keepAlive('VDI', ref, run, 'import', alive.signal);
+    const sent = new DiskDigest(format);
+    await this.#send(order, { ref, format, opened, digest: sent }, cleanup);
+    return { ref, alive, format, sent };
   }
 
   async #create({ plan, run, signal }: DiskImportOrder): Promise<RefOf<'VDI'>> {
@@ -176,6 +187,11 @@ export class DiskImporter {
     cleanup.add(`task "${label}"`, () => task.release());
     return task;
   }
+}
+
+interface MadeDisk extends Pick<DiskData, 'ref' | 'format'> {
+  readonly alive: AbortController;
+  readonly sent: DiskDigest;
 }
 
 interface DiskData {

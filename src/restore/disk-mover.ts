@@ -1,6 +1,7 @@
 import { inject, injectable } from 'inversify';
 import { disksOf, type Machine, type MachineDisk } from '../browser/machine.js';
 import { type HostLogger } from '../contract/index.js';
+import { repeatLostStep } from '../session/lost-step.js';
 import { OwnObjects } from '../session/own-objects.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
@@ -52,7 +53,7 @@ export class DiskMover {
     let current = machine;
     for (const { disk, to } of moves) {
       this.#logger.info(`copying disk ${disk.record.userdevice} to its storage`, { storage: to.record.uuid });
-      const copy = await this.#copy(disk, to.ref, run, signal);
+      const copy = await this.#copy(current, disk, to.ref, run, signal);
       current = await this.#swap(current, disk, copy, signal);
       await this.own.destroyDisk(disk.medium.ref);
     }
@@ -60,9 +61,19 @@ export class DiskMover {
   }
 
   /** UUID of the copy. To mark it anew would mean to unmark it first. */
-  async #copy({ medium }: MachineDisk, to: RefOf<'SR'>, run: RunIdentity, signal: AbortSignal): Promise<string> {
+  async #copy(
+    machine: Machine,
+    { medium }: MachineDisk,
+    to: RefOf<'SR'>,
+    run: RunIdentity,
+    signal: AbortSignal,
+  ): Promise<string> {
     const args = [medium.ref, to, NULL_REF, NULL_REF];
-    const copy = (await this.pool.callTask('VDI.copy', args, { signal, timeoutMs: COPY_TIMEOUT_MS })) as RefOf<'VDI'>;
+    const kept = new Set([machine.record.suspend_VDI, ...disksOf(machine).map((disk) => disk.medium.ref)]);
+    const undo = (): Promise<void> => this.own.destroyImportedDisks(run.runId, kept);
+    const copy = (await repeatLostStep(this.pool, { signal, undo }, () =>
+      this.pool.callTask('VDI.copy', args, { signal, timeoutMs: COPY_TIMEOUT_MS }),
+    )) as RefOf<'VDI'>;
     const { uuid, other_config: config } = await this.pool.record('VDI', copy, { signal });
     if (readRunMark(config)?.run !== run.runId) await this.own.mark('VDI', copy, run, 'import', signal);
     return uuid;

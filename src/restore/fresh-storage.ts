@@ -1,3 +1,4 @@
+import { repeatLostStep } from '../session/lost-step.js';
 import { type PoolConnection } from '../session/pool-connection.js';
 import { isXapiError } from '../xapi/xapi-error.js';
 import { type RefOf, type SrRecord } from '../xapi/xapi-records.js';
@@ -21,7 +22,7 @@ export async function freshStorage(
   const fresh = await Promise.all(
     [...storagesInQuestion(wish, situation)].map(async (ref): Promise<readonly [RefOf<'SR'>, SrRecord][]> => {
       try {
-        await pool.callTask('SR.scan', [ref], options);
+        await repeatLostStep(pool, options, () => pool.callTask('SR.scan', [ref], options));
         return [[ref, await pool.record('SR', ref, options)]];
       } catch (error) {
         const isOnlyOriginal = !wanted.has(ref) && ref !== situation.defaultStorage;

@@ -129,7 +129,7 @@ export class Overwriter {
 
   /** The imported machine lets go of its disks. */
   async #release(imported: Machine): Promise<void> {
-    for (const { ref } of disksOf(imported)) await this.pool.call('VBD.destroy', [ref]);
+    for (const { ref } of disksOf(imported)) await this.states.removeDevice(ref);
   }
 
   /**
@@ -147,7 +147,7 @@ export class Overwriter {
 
   async #put(ref: RefOf<'VM'>, key: string, value: string): Promise<void> {
     await this.#drop(ref, key);
-    await this.pool.call('VM.add_to_other_config', [ref, key, value]);
+    await this.states.addKey(ref, key, value);
   }
 
   async #drop(ref: RefOf<'VM'>, key: string): Promise<void> {

@@ -1,7 +1,9 @@
 import { inject, injectable } from 'inversify';
+import { repeatLostStep } from '../session/lost-step.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { type PowerState, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
 import { BackupError } from '../contract/index.js';
+import { isXapiError } from '../xapi/xapi-error.js';
 
 /** XAPI gives a guest 20 minutes to shut down (facts 3.1). */
 const STOP_TIMEOUT_MS = 25 * 60_000;
@@ -14,12 +16,23 @@ export class PowerSwitch {
 
   async stop(ref: RefOf<'VM'>, how: 'clean' | 'hard', signal: AbortSignal): Promise<void> {
     const method = how === 'clean' ? 'VM.clean_shutdown' : 'VM.hard_shutdown';
-    await this.pool.callTask(method, [ref], { signal, timeoutMs: STOP_TIMEOUT_MS });
+    try {
+      await repeatLostStep(this.pool, { signal }, () =>
+        this.pool.callTask(method, [ref], { signal, timeoutMs: STOP_TIMEOUT_MS }),
+      );
+    } catch (error) {
+      // It is down: by an attempt whose answer was lost, or by itself.
+      if (!isXapiError(error, 'VM_BAD_POWER_STATE') || (await this.#record(ref)).power_state !== 'Halted') throw error;
+    }
     await this.#assertState(ref, 'Halted');
   }
 
   /** Starts a machine unless it runs already; one that is suspended goes on where it was. On a host, if one is named. */
   async start(ref: RefOf<'VM'>, host?: RefOf<'host'>): Promise<void> {
+    await repeatLostStep(this.pool, {}, () => this.#start(ref, host));
+  }
+
+  async #start(ref: RefOf<'VM'>, host: RefOf<'host'> | undefined): Promise<void> {
     const { power_state: state } = await this.#record(ref);
     if (state === 'Running') return;
     const verb = state === 'Suspended' ? 'VM.resume' : 'VM.start';

@@ -10,7 +10,8 @@ import { type PoolConnection } from './pool-connection.js';
 const MAX_REPEATS = 2;
 
 export interface StepOrder {
-  readonly signal: AbortSignal;
+  /** Absent: a step that nobody may cancel, as those of a clean-up. */
+  readonly signal?: AbortSignal;
   /** Takes away what the lost attempt may have made, before the next one. */
   readonly undo?: () => Promise<unknown>;
   /** Asked after a failure; false: it can't be done anew. */
@@ -30,13 +31,13 @@ export async function repeatLostStep<T>(pool: Pool, order: StepOrder, step: () =
     try {
       return await step();
     } catch (error) {
-      if (signal.aborted || !mayBeLost(error)) throw error;
+      if (signal?.aborted === true || !mayBeLost(error)) throw error;
       // A transfer breaks before the control channel knows why: this call waits until there is a coordinator again.
-      const isThere = await pool.call('pool.get_all', [], { signal }).then(
+      const isThere = await pool.call('pool.get_all', [], signal === undefined ? {} : { signal }).then(
         () => true,
         () => false,
       );
-      signal.throwIfAborted();
+      signal?.throwIfAborted();
       if (isThere && pool.epoch === epoch) throw error;
       if (!isThere || repeats === MAX_REPEATS || !mayRepeat()) throw asLost(error);
       await undo?.();

@@ -155,19 +155,29 @@ export class OwnObjects {
 
   /** Removes everything that a restore's import has marked: whole machines, and disks that no machine has. */
   async destroyImported(runId: string): Promise<void> {
-    const isOurs = ({ other_config }: { readonly other_config: Readonly<Record<string, string>> }): boolean => {
-      const mark = readRunMark(other_config);
-      return mark?.run === runId && mark.role === 'import';
-    };
     const machines = await this.pool.allRecords('VM');
     for (const [ref, machine] of machines) {
-      if (isOurs(machine) && !machine.is_a_snapshot) await this.destroyMachine(ref);
+      if (isImportOf(runId, machine) && !machine.is_a_snapshot) await this.destroyMachine(ref);
     }
+    await this.#destroyFree(runId, machines);
+  }
+
+  /** Of that only the disks that no machine has, and that are not among `kept`. */
+  async destroyImportedDisks(runId: string, kept: ReadonlySet<string>): Promise<void> {
+    await this.#destroyFree(runId, await this.pool.allRecords('VM'), kept);
+  }
+
+  async #destroyFree(
+    runId: string,
+    machines: ReadonlyMap<string, VmRecord>,
+    kept: ReadonlySet<string> = new Set(),
+  ): Promise<void> {
     // A transfer that broke off leaves its disk with the control domain for a moment: that is nobody's use of it.
     const ofControl = [...machines.values()].filter((one) => one.is_control_domain).flatMap(({ VBDs }) => VBDs);
     const isFree = ({ VBDs }: VdiRecord): boolean => VBDs.every((device) => ofControl.includes(device));
     for (const [ref, disk] of await this.pool.allRecords('VDI')) {
-      if (isOurs(disk) && !disk.is_a_snapshot && isFree(disk)) await this.destroyDisk(ref);
+      if (!isImportOf(runId, disk) || disk.is_a_snapshot || kept.has(ref) || !isFree(disk)) continue;
+      await this.destroyDisk(ref);
     }
   }
 
@@ -221,6 +231,11 @@ export class OwnObjects {
     for (const disk of disks) await this.destroyDisk(disk);
     await this.destroyRecord(ref);
   }
+}
+
+function isImportOf(runId: string, { other_config: config }: VmRecord | VdiRecord): boolean {
+  const mark = readRunMark(config);
+  return mark?.run === runId && mark.role === 'import';
 }
 
 function isGone(error: unknown): boolean {
