@@ -70,9 +70,18 @@ export class DiskAttacher {
 
   /** A disk that we have made ourselves has no drive in the machine but ours. */
   async #detachFrom(holder: DiskHolder, disk: RefOf<'VDI'>): Promise<void> {
-    const { VBDs: drives } = await this.pool.record('VDI', disk);
+    const drives = await this.#drivesOf(disk);
     const records = await this.pool.records(drives.map((ref) => ({ cls: 'VBD', ref }) as const));
     for (const drive of drives) if (records.get(drive)?.VM === holder.ref) await this.#detach(drive);
+  }
+
+  async #drivesOf(disk: RefOf<'VDI'>): Promise<readonly RefOf<'VBD'>[]> {
+    try {
+      return (await this.pool.record('VDI', disk)).VBDs;
+    } catch (error) {
+      if (isXapiError(error, 'HANDLE_INVALID')) return [];
+      throw error;
+    }
   }
 
   async #detach(drive: RefOf<'VBD'>): Promise<void> {
