@@ -205,6 +205,12 @@ export class Arena {
     }
   }
 
+  /** The same in the repository. */
+  async sweepLater(laterMs: number): Promise<void> {
+    const clock: Clock = { ...systemClock, nowMs: () => systemClock.nowMs() + laterMs };
+    await (await DirectoryRepository.open(this.repository.path, { clock })).sweep();
+  }
+
   /** Digest of each disk of a machine, by position. */
   disksOf(uuid: string): Digests {
     const { store, contents } = this.running.pool;

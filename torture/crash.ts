@@ -138,6 +138,7 @@ function isFinishedRestore(story: Story, arena: Arena): boolean {
 
 /** The next backup works, leaves bases of stored savesets only, and nothing half stays in the repository. */
 async function next({ arena }: Scene, counts: Record<string, number>): Promise<readonly string[]> {
+  await arena.sweepLater(LATER_MS);
   const record = await arena.backup('vm/web', 'auto', { format: 'disks' });
   const problems: string[] = [];
   for await (const { item, status } of arena.repository.verify(record)) {

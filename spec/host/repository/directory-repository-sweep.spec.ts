@@ -69,6 +69,17 @@ describe('DirectoryRepository', () => {
       expect([...(await repository.sweep())].sort()).to.deep.equal(['broken-lease', 'elsewhere', 'no-lease']);
     });
 
+    // Found by torture: what a lease is written through was taken for an item, and the folder stayed for ever.
+    it('takes a folder whose run died while it wrote its lease', async () => {
+      const clock = new VirtualClock(Date.now());
+      const repository = await openRepository({ clock });
+      mkdirSync(saveset('killed'), { recursive: true });
+      writeFileSync(saveset('killed', '.0a1b2c3d4e5f.tmp'), '{"machine":');
+      expect(await repository.sweep()).to.deep.equal([]);
+      clock.advance(HOUR_MS);
+      expect(await repository.sweep()).to.deep.equal(['killed']);
+    });
+
     it('never takes a saveset whose record went missing', async () => {
       const clock = new VirtualClock(Date.now());
       const repository = await openRepository({ clock });

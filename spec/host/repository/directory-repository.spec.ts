@@ -138,6 +138,17 @@ describe('DirectoryRepository', () => {
       await writer.commit(recordOf('a', { 'disk-0.img': Buffer.from('x') }));
     });
 
+    // Found by torture: a backup that began an item anew after its coordinator had gone was refused now and then.
+    it('takes an item anew that is given up in this moment', async () => {
+      const writer = await (await openRepository()).begin('a');
+      const stream = await writer.sink.openItem(descriptor('disk-0.img'), noSignal);
+      stream.write('half');
+      stream.destroy();
+      await writeItem(writer, 'disk-0.img', Buffer.from('x'));
+      await writer.commit(recordOf('a', { 'disk-0.img': Buffer.from('x') }));
+      expect(readdirSync(saveset('a')).sort()).to.deep.equal(['disk-0.img', 'saveset.json']);
+    });
+
     it('refuses item names that are not usable, and a name that is taken', async () => {
       const writer = await (await openRepository()).begin('a');
       for (const name of ['../x', 'a/b', '.lease', '', 'saveset.json', 'SaveSet.json', 'x.partial', 'a\u0000b']) {

@@ -36,7 +36,8 @@ export async function isAbandoned(folder: string, nowMs: number): Promise<boolea
   const lease = await readLease(path);
   if (lease === undefined) {
     const names = await readdir(folder);
-    const hasLostRecord = !names.includes(LEASE_FILE) && names.some((name) => !name.endsWith('.partial'));
+    const isItem = (name: string): boolean => !name.startsWith('.') && !name.endsWith('.partial');
+    const hasLostRecord = !names.includes(LEASE_FILE) && names.some(isItem);
     return !hasLostRecord && nowMs - (await stat(folder)).mtimeMs > UNCLAIMED_MS;
   }
   return await isDead(path, lease, nowMs);

@@ -26,7 +26,7 @@ export class SavesetWriter {
   };
   readonly #stored = new Map<string, number>();
   readonly #names = new Set<string>();
-  readonly #open = new Set<Writable>();
+  readonly #open = new Map<string, Writable>();
   #failure: BackupError | undefined;
 
   private constructor(
@@ -90,7 +90,7 @@ export class SavesetWriter {
   /** Removes everything that was written. */
   async discard(): Promise<void> {
     this.releaseLease();
-    await Promise.all([...this.#open].map(destroyed));
+    await Promise.all([...this.#open.values()].map(destroyed));
     // The record first, should it be there already: a folder that is half gone must not be listed.
     await rm(join(this.folder, RECORD_FILE), { force: true });
     // The lease last: items without record and lease are taken for a saveset that lost its record.
@@ -104,6 +104,9 @@ export class SavesetWriter {
     signal.throwIfAborted();
     const key = name.toLowerCase();
     const isUsable = ITEM_NAME.test(name) && !key.endsWith('.partial') && key !== RECORD_FILE;
+    const earlier = this.#open.get(key);
+    // Given up, but its file is not gone yet.
+    if (earlier?.destroyed === true) await destroyed(earlier);
     if (!isUsable || this.#names.has(key)) {
       const why = isUsable ? 'it was written before' : 'it is not usable as a file name';
       throw new BackupError('SAVESET_INVALID', `The item ${name} is refused: ${why}.`, {
@@ -118,11 +121,11 @@ export class SavesetWriter {
           this.#failure ??= toMediumError(error, join(this.folder, name));
         },
         onClosed: () => {
-          this.#open.delete(stream);
+          this.#open.delete(key);
           if (!this.#stored.has(name)) this.#names.delete(key);
         },
       });
-      this.#open.add(stream);
+      this.#open.set(key, stream);
       return stream;
     } catch (error) {
       this.#failure ??= toMediumError(error, join(this.folder, name));
@@ -150,6 +153,10 @@ export class SavesetWriter {
 
 function destroyed(stream: Writable): Promise<void> {
   return new Promise((resolve) => {
+    if (stream.closed) {
+      resolve();
+      return;
+    }
     stream.once('close', resolve);
     stream.on('error', () => undefined);
     stream.destroy();
