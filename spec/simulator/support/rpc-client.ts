@@ -21,7 +21,7 @@ export class RpcClient {
     return this.raw(method, [this.session, ...params]) as Promise<T>;
   }
 
-  /** The error a call must give, as `[code, ...params]`. */
+  /** The error a call must give, as `[code, ...params]`, whatever form the release gives it. */
   async error(method: string, ...params: readonly unknown[]): Promise<readonly string[]> {
     const answer = await this.post({ jsonrpc: '2.0', id: 1, method, params: [this.session, ...params] });
     return errorOf(answer) ?? ['no error', JSON.stringify(answer.result)];
@@ -56,8 +56,9 @@ export class RpcClient {
 }
 
 function errorOf(answer: Json): readonly string[] | undefined {
-  const error = answer.error as { message: string; data: string[] } | undefined;
-  return error === undefined ? undefined : [error.message, ...error.data];
+  const error = answer.error as { message: string; data: string[] } | readonly string[] | null | undefined;
+  if (error === undefined || error === null) return undefined;
+  return 'message' in error ? [error.message, ...error.data] : error;
 }
 
 /** A pool and a client that is logged in at its coordinator. */

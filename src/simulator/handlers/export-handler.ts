@@ -16,6 +16,7 @@ import { archiveFormatOf, exportIdsOf } from './archive-format.js';
 import { dataPathSettings } from './data-path-settings.js';
 import { detachAfter, holdDisks } from './disk-hold.js';
 import { exportHead } from './heads.js';
+import { isSince } from './raw-vdi-request.js';
 import { progressOf } from './task-progress.js';
 
 /** GET /export: a whole VM, snapshot or template as an archive (facts 4.2). */
@@ -32,7 +33,7 @@ export async function handleExport(exchange: Exchange): Promise<void> {
   }
   const task = exchange.adoptTask('VM.export');
   pool.tasks.setProgress(task, 0);
-  const packer = packerFor(exchange.query.get('use_compression'));
+  const packer = packerFor(exchange);
   await withOperation(pool, task, 'VM', vm, 'export', async () => {
     await exchange.writeHead(exportHead(task));
     if (packer === undefined) await send(exchange, vm, task, (bytes) => exchange.write(bytes));
@@ -123,8 +124,12 @@ function packed(packer: Transform, bytes: Buffer): Promise<void> {
   });
 }
 
-function packerFor(name: string | null): Transform | undefined {
-  if (name === 'true' || name === 'gzip') return createGzip();
+/** Before XAPI 1.161 only the word `true` was known. */
+function packerFor({ pool, query }: Exchange): Transform | undefined {
+  const name = query.get('use_compression');
+  if (name === 'true') return createGzip();
+  if (!isSince(pool, '1.161.0')) return undefined;
+  if (name === 'gzip') return createGzip();
   if (name !== 'zstd') return undefined;
   const create = zstd('createZstdCompress');
   if (create === undefined) throw new SimulatedFailure('INTERNAL_ERROR', ['zstd needs Node 22.15 or newer']);

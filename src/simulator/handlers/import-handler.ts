@@ -1,21 +1,21 @@
 import { contentOf, createVdi, destroyVdi, updateVdiSpace } from '../behaviour/disks.js';
 import { destroyVmRecord } from '../behaviour/destroy-vm.js';
 import { roomIn } from '../behaviour/sr-space.js';
+import { isUpgrading } from '../behaviour/vm-operations.js';
 import { type Exchange } from '../http/handler.js';
 import { redirectFor } from '../http/redirect.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { rpcStrings } from '../wire/rpc-value.js';
-import { mapOf, numberOf, textOf } from '../wire/wire-value.js';
+import { numberOf, textOf } from '../wire/wire-value.js';
 import { toXmlText } from '../wire/xml-text.js';
 import { importArchive } from '../xva/importer.js';
 import { type ImportActions, type ImportKind } from '../xva/import-state.js';
 import { holdDisks } from './disk-hold.js';
 import { importHead, refusalHead } from './heads.js';
+import { isSince } from './raw-vdi-request.js';
 import { progressOf } from './task-progress.js';
 import { untilHungUp } from './until-hung-up.js';
-
-const ROLLING_UPGRADE = 'rolling_upgrade_in_progress';
 
 /** PUT /import: a whole archive becomes VMs with new disks in one SR (facts 4.4, in that order of checks). */
 export async function handleImport(exchange: Exchange): Promise<void> {
@@ -25,7 +25,7 @@ export async function handleImport(exchange: Exchange): Promise<void> {
   if (await redirectFor(exchange, [sr])) return;
   const task = exchange.adoptTask('VM.import');
   pool.tasks.setProgress(task, 0);
-  if (ROLLING_UPGRADE in mapOf(pool.poolEntry[1], 'other_config')) {
+  if (isUpgrading(pool) && isSince(pool, '1.60.0')) {
     await exchange.writeHead(refusalHead('400 Bad Request'));
     throw new SimulatedFailure('NOT_SUPPORTED_DURING_UPGRADE');
   }

@@ -1,8 +1,10 @@
+import { compareLifecycles } from '../datamodel/release.js';
 import { type FaultAction } from '../faults.js';
 import { type Dispatcher, type Origin } from '../rpc/dispatcher.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { jsonAnswer, xmlAnswer, type Outcome } from '../wire/answers.js';
 import { parseJsonCall } from '../wire/json-call.js';
+import { MalformedRequest } from '../wire/malformed-request.js';
 import { parseXmlCall, type IncomingCall } from '../wire/xml-call.js';
 import { rpcPage, statusPage } from './pages.js';
 import { type RequestHead } from './request-head.js';
@@ -15,6 +17,9 @@ export interface RpcReply {
 
 const THUMBPRINT_ASKED = 'x-xenapi-request-host-certificate-thumbprint';
 
+/** Before XAPI 1.47 every JSON answer had the form of 1.0 and the number 0, whatever was asked. */
+const OLD_JSON = { version: '1.0', id: 0 } as const;
+
 /** Answers POST requests: JSON-RPC under `/jsonrpc`, XML-RPC everywhere else. Throws MalformedRequest. */
 export async function answerCall(
   pool: SimulatedPool,
@@ -25,14 +30,20 @@ export async function answerCall(
   isKeptAlive: boolean,
 ): Promise<RpcReply> {
   const isJson = head.path.startsWith('/jsonrpc');
+  const isOld = compareLifecycles([], pool.datamodel.release.xapiVersion, '1.47.0') < 0;
   const json = isJson ? parseJsonCall(body) : undefined;
+  if (isOld && typeof json?.id === 'string') throw new MalformedRequest(`Jsonrpc.Malformed_method_request("${body}")`);
   const call: IncomingCall = json ?? parseXmlCall(body);
   const faults = pool.faults.forCall(call.method);
   const status = faults.find((fault) => 'httpStatus' in fault);
   if (status !== undefined) return { bytes: statusPage(status.httpStatus, head.httpVersion) };
   const outcome = await dispatcher.dispatch(call, origin, faults);
   const text =
-    json === undefined ? xmlAnswer(outcome, call.method === 'system.listMethods') : jsonAnswer(json, outcome);
+    json === undefined
+      ? xmlAnswer(outcome, call.method === 'system.listMethods')
+      : isOld
+        ? jsonAnswer(OLD_JSON, asDispatched(outcome))
+        : jsonAnswer(json, outcome);
   const bytes = rpcPage(
     isJson ? 'application/json' : 'text/xml',
     text,
@@ -42,6 +53,10 @@ export async function answerCall(
   );
   const cutAtByte = cutOf(faults);
   return cutAtByte === undefined ? { bytes } : { bytes, cutAtByte };
+}
+
+function asDispatched(outcome: Outcome): Outcome {
+  return outcome.isSuccess ? outcome : { isSuccess: false, description: outcome.description };
 }
 
 /** A client that asks for it learns the coordinator's certificate together with its address. */
