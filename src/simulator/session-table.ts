@@ -21,8 +21,11 @@ export interface DirectoryUser {
   readonly identifier: string;
 }
 
-/** How many sessions one originator may have; a further login ends the oldest. */
-const MAX_SESSIONS_PER_ORIGINATOR = 500;
+/** How many sessions a group may have; a further login ends the one that was used longest ago. */
+const MAX_SESSIONS_OF_GROUP = 500;
+/** The same for what the superuser opens without saying who he is. */
+const MAX_SESSIONS_WITHOUT_NAME = 400;
+const SUPERUSER = 'root';
 /** A session that nobody used for so long is over (facts 1.5). */
 const IDLE_MS = 24 * 60 * 60_000;
 /** `last_active` is brought up to date at most so often. */
@@ -57,9 +60,7 @@ export class SessionTable {
   login(username: string, password: string, originator: string, host: string, isLocal = false): string {
     const user = this.#identify(username, password);
     const now = wireDate(this.#clock.nowMs());
-    const ofOriginator = this.#store.all('session').filter(([, record]) => textOf(record, 'originator') === originator);
-    const oldest = ofOriginator[0];
-    if (oldest !== undefined && ofOriginator.length >= MAX_SESSIONS_PER_ORIGINATOR) this.end(oldest[0]);
+    this.#makeRoom(username, originator);
     const ref = this.#store.create('session', {
       this_host: host,
       this_user: NULL_REF,
@@ -131,6 +132,19 @@ export class SessionTable {
     return () => this.#ended.delete(listener);
   }
 
+  /** The superuser's sessions are counted by originator, those of anybody else by his name, whatever the originator. */
+  #makeRoom(username: string, originator: string): void {
+    const isSuperuser = username === SUPERUSER;
+    const ofGroup = this.#store.all('session').filter(([, record]) => {
+      const name = textOf(record, 'auth_user_name');
+      return isSuperuser ? name === SUPERUSER && textOf(record, 'originator') === originator : name === username;
+    });
+    const limit = isSuperuser && originator === '' ? MAX_SESSIONS_WITHOUT_NAME : MAX_SESSIONS_OF_GROUP;
+    if (ofGroup.length < limit) return;
+    const [oldest] = ofGroup.sort(([, a], [, b]) => compareText(textOf(a, 'last_active'), textOf(b, 'last_active')));
+    if (oldest !== undefined) this.end(oldest[0]);
+  }
+
   #isIdle(record: XapiRecord): boolean {
     return textOf(record, 'last_active') < wireDate(this.#clock.nowMs() - IDLE_MS);
   }
@@ -150,4 +164,8 @@ export class SessionTable {
     }
     return user;
   }
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }

@@ -8,6 +8,7 @@ import { endLog, startLog, writtenBetween } from './change-logs.js';
 import { assertFeature, assertIdle, assertManaged } from './disks.js';
 import { coalesceLater } from './image-chain.js';
 import { EXTENT_BYTES, isSparseSr, updateSrSpace } from './sr-space.js';
+import { assertNotUpgrading } from './vdi-operations.js';
 import { withOperation } from './with-operation.js';
 
 const TRACKING = 'VDI_CONFIG_CBT';
@@ -51,6 +52,7 @@ export const changedBlockMethods: MethodTable = {
  * [vdi, `data_destroy`] when they don't.
  */
 async function destroyData({ pool, task, signal }: CallContext, vdi: string): Promise<undefined> {
+  assertNotUpgrading(pool, 'data_destroy');
   assertIdle(pool, vdi);
   const record = pool.store.get('VDI', vdi);
   const type = textOf(record, 'type');
@@ -112,6 +114,7 @@ async function untilDetached(pool: SimulatedPool, vdi: string, signal: AbortSign
 function changedBlocks(pool: SimulatedPool, from: string, to: string): string {
   const older = pool.store.get('VDI', from);
   const newer = pool.store.get('VDI', to);
+  assertNotUpgrading(pool, 'list_changed_blocks');
   assertIdle(pool, to);
   if (isUsedByMachine(pool, newer)) throw new SimulatedFailure('VDI_IN_USE', [to, 'list_changed_blocks']);
   assertFeature(pool, textOf(newer, 'SR'), TRACKING);
@@ -137,6 +140,7 @@ function isUsedByMachine(pool: SimulatedPool, vdi: XapiRecord): boolean {
 
 /** What XAPI checks before it turns tracking on or off, in its order. */
 function assertTrackable(pool: SimulatedPool, vdi: string): void {
+  assertNotUpgrading(pool, 'enable_cbt');
   assertIdle(pool, vdi);
   const record = pool.store.get('VDI', vdi);
   const type = textOf(record, 'type');

@@ -97,7 +97,8 @@ export function newGenerationId(pool: SimulatedPool): string {
   return `${half()}:${half()}`;
 }
 
-function copyDiskOf(pool: SimulatedPool, vbd: string, plan: CopyPlan): Fields | undefined {
+/** The fields of a VBD for the copy of a disk, VM and metrics apart; undefined when the plan leaves it out. */
+export function copyDiskOf(pool: SimulatedPool, vbd: string, plan: CopyPlan): Fields | undefined {
   const record = pool.store.get('VBD', vbd);
   const fields = without(record, ['uuid', 'current_operations', 'allowed_operations', 'metrics']);
   const vdi = textOf(record, 'VDI');
@@ -108,7 +109,7 @@ function copyDiskOf(pool: SimulatedPool, vbd: string, plan: CopyPlan): Fields | 
   return { ...common, VDI: copy, other_config: { ...mapOf(record, 'other_config'), owner: '' } };
 }
 
-function copyVif(pool: SimulatedPool, vif: string, vm: string, plan: CopyPlan, newMac: string): void {
+export function copyVif(pool: SimulatedPool, vif: string, vm: string, plan: CopyPlan, newMac: string): void {
   const { store } = pool;
   const record = store.get('VIF', vif);
   store.create('VIF', {
@@ -120,12 +121,12 @@ function copyVif(pool: SimulatedPool, vif: string, vm: string, plan: CopyPlan, n
   });
 }
 
-function copyMetrics(pool: SimulatedPool, record: XapiRecord): string {
+export function copyMetrics(pool: SimulatedPool, record: XapiRecord): string {
   const metrics = pool.store.find('VM_metrics', textOf(record, 'metrics'));
   return pool.store.create('VM_metrics', metrics === undefined ? {} : without(metrics, ['uuid']));
 }
 
-function copyGuestMetrics(pool: SimulatedPool, record: XapiRecord): string {
+export function copyGuestMetrics(pool: SimulatedPool, record: XapiRecord): string {
   const metrics = pool.store.find('VM_guest_metrics', textOf(record, 'guest_metrics'));
   return metrics === undefined ? NULL_REF : pool.store.create('VM_guest_metrics', without(metrics, ['uuid']));
 }

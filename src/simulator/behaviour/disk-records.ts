@@ -131,10 +131,8 @@ export function assertFeature(pool: SimulatedPool, sr: string, feature: string):
 /** The SR, checked: it is there, has a plugged PBD, and takes disks. */
 function usableSr(pool: SimulatedPool, ref: string): XapiRecord {
   const sr = pool.store.get('SR', ref);
-  const pbds = setOf(sr, 'PBDs');
-  if (pbds.length === 0) throw new SimulatedFailure('SR_HAS_NO_PBDS', [ref]);
-  if (!pbds.some((pbd) => flagOf(pool.store.get('PBD', pbd), 'currently_attached'))) {
-    throw new SimulatedFailure('SR_NOT_ATTACHED', [ref]);
+  if (!setOf(sr, 'PBDs').some((pbd) => flagOf(pool.store.get('PBD', pbd), 'currently_attached'))) {
+    throw new SimulatedFailure('SR_HAS_NO_PBDS', [ref]);
   }
   return sr;
 }

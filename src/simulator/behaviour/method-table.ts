@@ -7,6 +7,7 @@ import { emergencyMethods } from './emergency-methods.js';
 import { sessionMethods, taskMethods } from './session-methods.js';
 import { nbdMethods } from './nbd-methods.js';
 import { poolMethods } from './pool-methods.js';
+import { revertMethods } from './revert-vm.js';
 import { snapshotMethods } from './snapshot-vm.js';
 import { vbdMethods } from './vbd-methods.js';
 import { vdiMethods } from './vdi-methods.js';
@@ -20,6 +21,7 @@ export const METHODS: MethodTable = {
   ...sessionMethods,
   ...taskMethods,
   ...snapshotMethods,
+  ...revertMethods,
   ...checkpointMethods,
   ...destroyVmMethods,
   ...vmMethods,

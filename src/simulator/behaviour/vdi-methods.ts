@@ -32,6 +32,7 @@ export const vdiMethods: MethodTable = {
   'VDI.create': ({ pool }, args) => {
     const fields = fieldsForCreate(pool, 'VDI', args.map(0));
     const sr = textOf(fields, 'SR');
+    if (fields.type === 'cbt_metadata') throw new SimulatedFailure('VDI_INCOMPATIBLE_TYPE', ['', 'CBT metadata']);
     assertFeature(pool, sr, 'VDI_CREATE');
     const virtualSize = numberOf(fields, 'virtual_size');
     if (virtualSize <= 0) throw new SimulatedFailure('INVALID_VALUE', ['virtual_size', String(virtualSize)]);

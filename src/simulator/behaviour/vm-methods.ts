@@ -1,7 +1,7 @@
 import { type CallContext, type Method, type MethodTable } from '../rpc/method.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
-import { flagOf, mapOf, NULL_REF, numberOf, textOf, type WireValue } from '../wire/wire-value.js';
+import { mapOf, NULL_REF, numberOf, textOf, wireDate, type WireValue } from '../wire/wire-value.js';
 import { fieldsForCreate } from './constructor.js';
 import { copyVm, newGenerationId } from './copy-vm.js';
 import { freeDiskDevices, freeInterfaceDevices } from './devices.js';
@@ -26,11 +26,16 @@ export const vmMethods: MethodTable = {
     }),
   'VM.set_is_a_template': ({ pool }, args) => {
     const vm = args.text(0);
-    const record = pool.store.get('VM', vm);
-    if (args.flag(1) && !flagOf(record, 'is_a_template')) checkVmOperation(pool, vm, 'make_into_template');
-    if (flagOf(record, 'is_default_template'))
-      throw new SimulatedFailure('OPERATION_NOT_ALLOWED', ['default template']);
-    pool.store.patch('VM', vm, { is_a_template: args.flag(1) });
+    const metrics = textOf(pool.store.get('VM', vm), 'metrics');
+    const isKnown = pool.store.has('VM_metrics', metrics);
+    if (args.flag(1)) {
+      checkVmOperation(pool, vm, 'make_into_template');
+      if (isKnown) pool.store.destroy('VM_metrics', metrics);
+      pool.store.patch('VM', vm, { is_a_template: true, ha_always_run: false, metrics: NULL_REF });
+    } else {
+      if (isKnown) pool.store.patch('VM_metrics', metrics, { install_time: wireDate(pool.nowMs()) });
+      pool.store.patch('VM', vm, { is_a_template: false });
+    }
     return undefined;
   },
   'VM.assert_operation_valid': ({ pool }, args) => {

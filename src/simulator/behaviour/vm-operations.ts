@@ -1,3 +1,4 @@
+import { compareLifecycles } from '../datamodel/release.js';
 import { SimulatedFailure } from '../simulated-failure.js';
 import { type SimulatedPool } from '../simulated-pool.js';
 import { flagOf, mapOf, NULL_REF, setOf, textOf, type XapiRecord } from '../wire/wire-value.js';
@@ -41,9 +42,18 @@ const POWER_STATES: Readonly<Record<string, readonly PowerState[]>> = {
 };
 
 const FOR_TEMPLATES = new Set(['clone', 'copy', 'export', 'metadata_export', 'provision', 'changing_NVRAM']);
-const FOR_OWN_TEMPLATES = new Set(['destroy', 'migrate_send', 'make_into_template']);
+const FOR_OWN_TEMPLATES = new Set(['destroy', 'migrate_send']);
 const FOR_SNAPSHOTS = new Set(['revert', 'clone', 'copy', 'export', 'destroy', 'hard_shutdown', 'metadata_export']);
-const FOR_CONTROL_DOMAINS = new Set(['metadata_export', 'changing_static_range', 'changing_dynamic_range']);
+const FOR_CONTROL_DOMAINS = new Set([
+  'metadata_export',
+  'changing_static_range',
+  'changing_dynamic_range',
+  'changing_memory_limits',
+  'changing_VCPUs',
+  'start',
+  'start_on',
+  'destroy',
+]);
 const NEEDS_GUEST = new Set(['suspend', 'checkpoint', 'clean_shutdown', 'clean_reboot']);
 const NEEDS_SUSPENDING = new Set(['suspend', 'checkpoint', 'pool_migrate', 'migrate_send']);
 /** Allowed while a rolling upgrade of the pool runs. Note what is not: snapshot, checkpoint, metadata_export. */
@@ -66,13 +76,20 @@ const DURING_UPGRADE = new Set([
   'migrate_send',
   'pause',
   'unpause',
+  'provision',
+  'make_into_template',
+  'changing_VCPUs_live',
 ]);
 /** Sets of operations that may run side by side on one VM. */
 const COMPATIBLE: readonly ReadonlySet<string>[] = [
   new Set(['clone', 'copy', 'export']),
   new Set(['snapshot', 'checkpoint']),
 ];
-const OVERRIDING = new Set(['hard_shutdown', 'hard_reboot']);
+/** What goes ahead of everything but of these. */
+const OVERRIDING: Readonly<Record<string, readonly string[]>> = {
+  hard_shutdown: ['hard_shutdown'],
+  hard_reboot: ['hard_shutdown', 'hard_reboot'],
+};
 
 /** What `allowed_operations` lists, in XAPI's order. */
 const LISTED = [
@@ -163,11 +180,19 @@ function concurrencyFailure(
 ): SimulatedFailure | undefined {
   const current = mapOf(record, 'current_operations');
   const running = Object.values(current);
-  if (running.length === 0 || OVERRIDING.has(operation)) return undefined;
+  if (running.length === 0) return undefined;
+  const stronger = OVERRIDING[operation];
+  if (stronger !== undefined && !running.some((one) => stronger.includes(one))) return undefined;
   const isTogether = COMPATIBLE.some((set) => set.has(operation) && running.every((one) => set.has(one)));
   if (isTogether) return undefined;
-  const details = pool.release === '9.0' ? [running.join('; '), Object.keys(current).join('; ')] : [];
-  return new SimulatedFailure('OTHER_OPERATION_IN_PROGRESS', ['VM', ref, ...details]);
+  const [names, tasks] = [inBraces(running), inBraces(Object.keys(current))];
+  const isNamed = compareLifecycles([], pool.datamodel.release.xapiVersion, '25.27.0') >= 0;
+  const params = isNamed ? ['VM', ref, names, tasks] : [`VM.${names}`, ref];
+  return new SimulatedFailure('OTHER_OPERATION_IN_PROGRESS', params);
+}
+
+function inBraces(names: readonly string[]): string {
+  return names.length === 1 ? names.join('') : `{${names.join(',')}}`;
 }
 
 function kindFailure(
@@ -179,19 +204,25 @@ function kindFailure(
   if (isSnapshot) {
     return FOR_SNAPSHOTS.has(operation) ? undefined : new SimulatedFailure('VM_IS_SNAPSHOT', [ref, operation]);
   }
-  if (operation === 'revert') return new SimulatedFailure('OPERATION_NOT_ALLOWED', ['VM is not a snapshot']);
-  if (flagOf(record, 'is_a_template')) {
+  const isTemplate = flagOf(record, 'is_a_template');
+  if (isTemplate) {
+    const isDefault =
+      flagOf(record, 'is_default_template') || mapOf(record, 'other_config').default_template === 'true';
     const isAllowed =
       FOR_TEMPLATES.has(operation) ||
       operation.startsWith('changing_') ||
-      (FOR_OWN_TEMPLATES.has(operation) && !flagOf(record, 'is_default_template'));
-    return isAllowed ? undefined : new SimulatedFailure('VM_IS_TEMPLATE', [ref, operation]);
+      (FOR_OWN_TEMPLATES.has(operation) && !isDefault);
+    if (!isAllowed) return new SimulatedFailure('VM_IS_TEMPLATE', [ref, operation]);
   }
-  if (operation === 'provision') return new SimulatedFailure('OPERATION_NOT_ALLOWED', ['VM is not a template']);
-  if (flagOf(record, 'is_control_domain') && !FOR_CONTROL_DOMAINS.has(operation)) {
-    return new SimulatedFailure('OPERATION_NOT_ALLOWED', [`Operation ${operation} is not allowed on a control domain`]);
+  if (operation === 'provision' && !isTemplate) return new SimulatedFailure('PROVISION_ONLY_ALLOWED_ON_TEMPLATE');
+  if (operation === 'revert') return new SimulatedFailure('REVERT_ONLY_ALLOWED_ON_SNAPSHOT');
+  if (!flagOf(record, 'is_control_domain')) return undefined;
+  if (operation === 'changing_VCPUs' || operation === 'destroy') {
+    return new SimulatedFailure('OPERATION_NOT_ALLOWED', ['This operation is not allowed on dom0']);
   }
-  return undefined;
+  return FOR_CONTROL_DOMAINS.has(operation)
+    ? undefined
+    : new SimulatedFailure('OPERATION_NOT_ALLOWED', ['This operation is not allowed on a control domain']);
 }
 
 function deviceFailure(
@@ -201,7 +232,8 @@ function deviceFailure(
   operation: string,
 ): SimulatedFailure | undefined {
   const guest = pool.store.find('VM_guest_metrics', textOf(record, 'guest_metrics'));
-  if (NEEDS_GUEST.has(operation) && guest !== undefined && !flagOf(guest, 'PV_drivers_detected')) {
+  const isRunning = textOf(record, 'power_state') === 'Running';
+  if (isRunning && NEEDS_GUEST.has(operation) && guest !== undefined && !flagOf(guest, 'PV_drivers_detected')) {
     return new SimulatedFailure('VM_LACKS_FEATURE', [ref]);
   }
   const reason = mapOf(guest ?? {}, 'other')['data-cant-suspend-reason'];
@@ -212,13 +244,19 @@ function deviceFailure(
     return new SimulatedFailure('VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED', [ref]);
   }
   const isMemoryKept = operation === 'suspend' || operation === 'checkpoint';
+  const isImaged = isMemoryKept || operation === 'snapshot' || operation === 'snapshot_with_quiesce';
+  if (isImaged && hasResettingDisk(pool, record)) {
+    return new SimulatedFailure('VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION');
+  }
   if (isMemoryKept && setOf(record, 'attached_PCIs').length > 0)
     return new SimulatedFailure('VM_HAS_PCI_ATTACHED', [ref]);
   if (isMemoryKept && setOf(record, 'VGPUs').length > 0) return new SimulatedFailure('VM_HAS_VGPU', [ref]);
-  const isImaged = isMemoryKept || operation === 'snapshot';
-  if (isImaged && setOf(record, 'VUSBs').length > 0) return new SimulatedFailure('VM_HAS_VUSBS', [ref]);
-  if (isImaged && hasResettingDisk(pool, record)) {
-    return new SimulatedFailure('VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION');
+  if ((isMemoryKept || operation === 'snapshot') && setOf(record, 'VUSBs').length > 0) {
+    return new SimulatedFailure('VM_HAS_VUSBS', [ref]);
+  }
+  const appliance = textOf(record, 'appliance');
+  if (operation === 'make_into_template' && pool.store.has('VM_appliance', appliance)) {
+    return new SimulatedFailure('VM_IS_PART_OF_AN_APPLIANCE', [ref, appliance]);
   }
   if (isUpgrading(pool) && !DURING_UPGRADE.has(operation)) return new SimulatedFailure('NOT_SUPPORTED_DURING_UPGRADE');
   return undefined;

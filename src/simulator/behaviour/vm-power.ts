@@ -114,11 +114,16 @@ export async function shutDown(context: CallContext, vm: string, operation: stri
   const { pool, task } = context;
   await withOperation(pool, task, 'VM', vm, operation, async () => {
     if (operation === 'clean_shutdown') await askGuest(context, vm);
-    if (textOf(pool.store.get('VM', vm), 'power_state') === 'Suspended') dropSuspendImage(pool, vm);
-    leaveHost(pool, vm, { power_state: 'Halted' });
-    postVmMessage(pool, 'VM_SHUTDOWN', vm, 'shutdown');
+    switchOff(pool, vm);
   });
   return undefined;
+}
+
+/** Off, whatever the VM was doing; the memory of a suspended one is gone. */
+export function switchOff(pool: SimulatedPool, vm: string): void {
+  if (textOf(pool.store.get('VM', vm), 'power_state') === 'Suspended') dropSuspendImage(pool, vm);
+  leaveHost(pool, vm, { power_state: 'Halted' });
+  postVmMessage(pool, 'VM_SHUTDOWN', vm, 'shutdown');
 }
 
 async function reboot(context: CallContext, vm: string, operation: string): Promise<undefined> {
