@@ -6,6 +6,7 @@ import { cancellation } from './cancellation.js';
 import { toTransferError } from './data-damaged.js';
 import { InactivityWatch } from './inactivity-watch.js';
 import { mediumWriteError } from './medium-error.js';
+import { PieceJoiner } from './piece-joiner.js';
 import { isTransportError } from '../xapi/transport-error.js';
 
 /** A medium may take its time (a tape is changed), but not for ever. */
@@ -58,6 +59,9 @@ class Transfer {
   readonly #clock: Clock;
   readonly #watch: InactivityWatch;
   readonly #digest = createHash('sha256');
+  readonly #joiner = new PieceJoiner((joined) => {
+    this.#forward(joined);
+  });
   readonly #failure: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
   #bytes = 0;
@@ -92,6 +96,7 @@ class Transfer {
     } catch (error) {
       const failure = toTransferError(error);
       source.pause();
+      this.#joiner.discard();
       await this.#destroySink(failure);
       throw failure;
     } finally {
@@ -108,10 +113,13 @@ class Transfer {
   /** These listeners stay: an error that comes after the end must not bring the process down. */
   #listen(): void {
     const { source, sink } = this.#options;
+    // What came before the end of a source counts.
     source.on('error', (cause) => {
+      this.#joiner.flush();
       this.#fail(this.#sourceError(cause));
     });
     source.on('close', () => {
+      this.#joiner.flush();
       if (!this.#isSourceOver) this.#fail(this.#sourceError(source.errored ?? undefined));
     });
     sink.on('error', (cause) => {
@@ -125,7 +133,7 @@ class Transfer {
   }
 
   async #flow(): Promise<void> {
-    const { source, sink, firstByteTimeoutMs, sinkTimeoutMs = DEFAULT_SINK_TIMEOUT_MS } = this.#options;
+    const { source, sink, firstByteTimeoutMs } = this.#options;
     this.#watch.expect(firstByteTimeoutMs, () => stalled('sent nothing', firstByteTimeoutMs, 0));
     sink.on('drain', () => {
       this.#expectMore();
@@ -134,23 +142,29 @@ class Transfer {
     await new Promise<void>((resolve) => {
       source.once('end', () => {
         this.#isSourceOver = true;
+        this.#joiner.flush();
         resolve();
       });
       source.on('data', (chunk: Buffer) => {
-        try {
-          this.#pass(chunk);
-        } catch (error) {
-          source.pause();
-          this.#fail(error);
-          return;
-        }
-        if (sink.write(chunk)) return;
-        source.pause();
-        this.#watch.expect(sinkTimeoutMs, () => sinkTooSlow(sinkTimeoutMs));
+        this.#joiner.push(chunk);
       });
       // A source that came paused would never begin.
       source.resume();
     });
+  }
+
+  #forward(chunk: Buffer): void {
+    const { source, sink, sinkTimeoutMs = DEFAULT_SINK_TIMEOUT_MS } = this.#options;
+    try {
+      this.#pass(chunk);
+    } catch (error) {
+      source.pause();
+      this.#fail(error);
+      return;
+    }
+    if (sink.write(chunk)) return;
+    source.pause();
+    this.#watch.expect(sinkTimeoutMs, () => sinkTooSlow(sinkTimeoutMs));
   }
 
   #pass(chunk: Buffer): void {

@@ -21,7 +21,7 @@ export interface Endpoint {
 }
 
 export interface ConnectorOptions {
-  /** How much a plain connection reads at once; for bulk data. Default 64 KiB. TLS comes by records of 16 KiB. */
+  /** Size of the blocks that are read into; for bulk data. Default: Node's own pieces. TLS comes by records of 16 KiB. */
   readonly readBytes?: number;
 }
 
@@ -57,7 +57,7 @@ export function trustedConnector(
   } as const;
   const shared = buildConnector(settings);
   return (options, callback) => {
-    const connect = readBytes === undefined || options.protocol === 'https:' ? shared : inBlocks(settings, readBytes);
+    const connect = readBytes === undefined ? shared : inBlocks(settings, readBytes);
     const address = `${options.hostname}:${options.port === '' ? (options.protocol === 'https:' ? '443' : '80') : options.port}`;
     connect(options, (...[error, socket]: buildConnector.CallbackArgs) => {
       if (error !== null) {
