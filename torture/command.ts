@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { packageRoot } from '../src/common/package-root.js';
 import { type Arena } from './arena.js';
 
@@ -11,6 +12,8 @@ const LONGEST_MS = 60_000;
 export interface CommandEnd {
   readonly code: number | undefined;
   readonly signal: NodeJS.Signals | undefined;
+  /** It said that its work is done. */
+  readonly hasReported: boolean;
 }
 
 /** Runs the command line as a process of its own over the arena's pool and repository; `onStarted` can send it signals. */
@@ -32,8 +35,9 @@ export async function runCommand(
   const child = spawn(process.execPath, [MAIN, ...args, '--config', config, '--json'], {
     cwd: folder,
     env: { ...process.env, TORTURE: running.password },
-    stdio: 'ignore',
+    stdio: ['ignore', 'pipe', 'ignore'],
   });
+  const said = text(child.stdout);
   onStarted((signal) => {
     child.kill(signal);
   });
@@ -42,5 +46,6 @@ export async function runCommand(
   }, LONGEST_MS);
   await once(child, 'exit');
   clearTimeout(tooLong);
-  return { code: child.exitCode ?? undefined, signal: child.signalCode ?? undefined };
+  const hasReported = (await said).includes('"type":"completed"');
+  return { code: child.exitCode ?? undefined, signal: child.signalCode ?? undefined, hasReported };
 }

@@ -75,8 +75,9 @@ async function interrupt(
         send('SIGINT');
       });
     });
-    const { code, signal } = await runCommand(arena, story.command(savesetId), (sender) => (send = sender));
-    const isLate = code === EXIT.done || code === EXIT.warnings;
+    const { code, signal, hasReported } = await runCommand(arena, story.command(savesetId), (sender) => (send = sender));
+    // A process that is being taken down no longer hears signals: one ends it, although its work is done and reported.
+    const isLate = code === EXIT.done || code === EXIT.warnings || (signal === 'SIGINT' && hasReported);
     const counted = isLate ? 'came too late, and the work was done' : 'ended by Ctrl-C';
     counts[counted] = (counts[counted] ?? 0) + 1;
     const problems: string[] = [];

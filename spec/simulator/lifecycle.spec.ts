@@ -157,7 +157,7 @@ describe('the life of a pool', () => {
         ({ status }) => events.push(`HTTP ${status}`),
       );
       expect((await fetch(`${pool.hosts[1]?.httpUrl ?? ''}/export?uuid=x`)).status).to.equal(401);
-      expect((await member.raw(local, ['root', 'simulated']))).to.match(/^OpaqueRef:/);
+      expect(await member.raw(local, ['root', 'simulated'])).to.match(/^OpaqueRef:/);
       expect(events).to.deep.equal([]);
       await pool.perform('startHost', { host: 'host-a' });
       await Promise.all([held, transfer]);
