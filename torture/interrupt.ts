@@ -75,7 +75,11 @@ async function interrupt(
         send('SIGINT');
       });
     });
-    const { code, signal, hasReported } = await runCommand(arena, story.command(savesetId), (sender) => (send = sender));
+    const { code, signal, hasReported } = await runCommand(
+      arena,
+      story.command(savesetId),
+      (sender) => (send = sender),
+    );
     // A process that is being taken down no longer hears signals: one ends it, although its work is done and reported.
     const isLate = code === EXIT.done || code === EXIT.warnings || (signal === 'SIGINT' && hasReported);
     const counted = isLate ? 'came too late, and the work was done' : 'ended by Ctrl-C';
