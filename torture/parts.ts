@@ -39,9 +39,9 @@ export interface Part {
 
 const CRASH_SHARES = 4;
 const KILLS = 200;
-const MATRIX_MINUTES = 6;
-const CANCEL_MINUTES = 4;
-const FAILOVER_MINUTES = 4;
+const MATRIX_MINUTES = 4;
+const CANCEL_MINUTES = 3;
+const FAILOVER_MINUTES = 3;
 const MOVER_ROUNDS = 48;
 const LEAST_CELLS = 200;
 

@@ -128,6 +128,7 @@ export class SnapshotKeeper {
     await made?.renewing;
     const { uuid: object } = await this.pool.record('VM', snapshot, { signal });
     await this.own.mark('VM', snapshot, run, 'base', signal, { object });
+    signal.throwIfAborted();
     if (made !== undefined) made.isHandedOver = true;
   }
 
