@@ -10,6 +10,7 @@ const REPLY_BYTES = 16;
 const REPLY_MAGIC = '67446698';
 const EXPORT_BYTES = 134;
 const GREETING_BYTES = 18;
+const MAX_ATTEMPTS = 5;
 const MAX_CONNECTIONS = 16;
 
 /** Says to the simulated NBD server what was said to a real one, and compares what comes back. */
@@ -177,14 +178,20 @@ export class NbdReplay {
     return { ...given, data_bytes: rest.length, end: 'closed' };
   }
 
+  /** Begun anew when the server ends the connection because the one before it is still being given up. */
   async #pipelined(): Promise<CapturedNbdAnswer> {
-    await this.#serve(false);
     const handles = [1, 2, 3, 4, 5, 6, 7, 8];
-    for (const handle of handles) this.#current().request(0, handle * MIB, 512, handle);
     const order: number[] = [];
-    while (order.length < handles.length) {
-      const reply = await this.#current().take(REPLY_BYTES + 512);
-      order.push(Number(reply.readBigUInt64BE(8)));
+    for (let attempts = 1; order.length < handles.length; attempts += 1) {
+      order.length = 0;
+      await this.#serve(false);
+      for (const handle of handles) this.#current().request(0, handle * MIB, 512, handle);
+      while (order.length < handles.length) {
+        const reply = await this.#current().take(REPLY_BYTES + 512);
+        if (reply.length < REPLY_BYTES) break;
+        order.push(Number(reply.readBigUInt64BE(8)));
+      }
+      if (attempts === MAX_ATTEMPTS) break;
     }
     return { order };
   }
