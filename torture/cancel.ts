@@ -211,13 +211,7 @@ async function runCell(cell: Cell): Promise<CellResult> {
       result.isHealed = true;
       await arena.reconcileLater(LEASE_IS_OVER_MS);
     }
-    if (changesNow().length > 0 && way === 'unsubscribe' && basesIn(arena.state()) > basesIn(before)) {
-      // All was done, and nobody is there to hear of it: the base waits a day for its host's word.
-      result.outcome = 'done before';
-      result.isHealed = true;
-      await arena.reconcileLater(LEASE_IS_OVER_MS);
-      problems.push(...changesNow().map((one) => `left after reconcile: ${one}`));
-    } else if (changesNow().length > 0 && way === 'unsubscribe') {
+    if (changesNow().length > 0 && way === 'unsubscribe') {
       const finding = await prepared.check(before, (one, other) => differences(one, other, false)).catch(textOf);
       if (finding === undefined) result.outcome = 'done before';
       else problems.push(finding);
@@ -246,13 +240,6 @@ function hitBy({ call, path, method, nbd }: FaultMatch): (kind: string, name: st
     if (kind === 'transfer') return path !== undefined && name === `${method ?? ''} ${path}`;
     return nbd === name;
   };
-}
-
-/** Snapshots that wait for the word of a host. */
-function basesIn({ VM: machines = {} }: PoolState): number {
-  return Object.values(machines).filter(({ other_config: config }) =>
-    (config as Readonly<Record<string, string>>)['xen-backup:run']?.includes('"role":"base"'),
-  ).length;
 }
 
 /** What an overwrite stopped was started again: what a start changes does not count. */

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { type BackupSource } from '../../src/contract/index.js';
 import { PENDING_BASE_LEASE_MS } from '../../src/session/run-marks.js';
+import { RecordingSink } from '../contract/support/recording-sink.js';
 import { CHAIN_POOL, ChainWorld, filled, mib } from './support/chain-world.js';
 
 const DAY_AND_MORE_MS = PENDING_BASE_LEASE_MS + 60_000;
@@ -87,6 +88,23 @@ describe('journey: the bases of increments', function () {
       ]);
       expect(world.bases()).to.deep.equal(S1.slice(0, 2));
     });
+  });
+
+  it('leaves none of a backup that was all done when nobody listened any more (found by torture)', async () => {
+    world = await ChainWorld.start();
+    const before = world.xen.state();
+    const request = { source: 'vm/web', savesetId: 's1', level: 'full', options: { format: 'disks' } } as const;
+    await new Promise<void>((resolve) => {
+      const running = world.xen.source.backup(request, new RecordingSink()).subscribe((event) => {
+        if (event.type !== 'phase-entered' || event.phase !== 'release') return;
+        running.unsubscribe();
+        resolve();
+      });
+    });
+    await world.xen.source.close();
+    const after = world.xen.state();
+    expect(after.VM).to.deep.equal(before.VM);
+    expect(Object.keys(after.VDI ?? {})).to.deep.equal(Object.keys(before.VDI ?? {}));
   });
 
   it('keeps whole snapshots with base=snapshot, and increments still go by the bitmap', async () => {

@@ -24,12 +24,13 @@ export class Operations {
   /**
    * A cold Observable of `work`. Each subscription starts it anew; unsubscribing or the caller's signal aborts the
    * signal that `work` gets. The Observable errors only when `work` has settled, its clean-up included.
-   * @param fallback code of an answer of the pool that has no meaning of its own.
+   * @param options `fallback`: code of an answer of the pool that has no meaning of its own. `discard`: undoes what a
+   *   report tells of, when all was done and nobody is there any more to hear it.
    */
   observe<Event, Report>(
     work: (emit: (event: Before<Event>) => void, signal: AbortSignal) => Promise<Report>,
     signal: AbortSignal | undefined,
-    fallback?: BackupErrorCode,
+    options: { readonly fallback?: BackupErrorCode; readonly discard?: (report: Report) => Promise<void> } = {},
   ): Observable<Before<Event> | Completed<Report>> {
     return new Observable((subscriber) => {
       const unsubscribed = new AbortController();
@@ -37,21 +38,18 @@ export class Operations {
         subscriber.next(event);
       };
       const all = AbortSignal.any([unsubscribed.signal, ...(signal === undefined ? [] : [signal])]);
-      const begin = async (any: AbortSignal): Promise<Report> => {
+      const begin = async (any: AbortSignal): Promise<void> => {
         // No event before the caller has its subscription in hand.
         await Promise.resolve();
-        return await work(emit, any);
+        const report = await work(emit, any);
+        // Nothing comes between the question and the answer: a report is heard, or what it tells of is undone.
+        if (subscriber.closed) await options.discard?.(report);
+        subscriber.next({ type: 'completed', report, atMs: this.#nowMs() });
+        subscriber.complete();
       };
-      const settled = this.run(begin, all, fallback).then(
-        (report) => {
-          subscriber.next({ type: 'completed', report, atMs: this.#nowMs() });
-          subscriber.complete();
-        },
-        (error: unknown) => {
-          subscriber.error(error);
-        },
-      );
-      void settled;
+      this.run(begin, all, options.fallback).catch((error: unknown) => {
+        subscriber.error(error);
+      });
       return () => {
         unsubscribed.abort(cancelled());
       };

@@ -35,6 +35,7 @@ import { PROVIDER_ID, SourceIdentity } from '../session/source-identity.js';
 import { Operations } from './operations.js';
 import { PoolCheck } from './pool-check.js';
 import { Reconciler } from './reconciler.js';
+import { toBackupError } from './to-backup-error.js';
 
 const PLAIN_HTTP = {
   code: 'PLAIN_HTTP',
@@ -112,18 +113,22 @@ export class XenServerSource implements BackupSource {
   }
 
   backup(request: BackupRequest, sink: BackupSink): Observable<BackupEvent> {
-    return this.#operations.observe<BackupEvent, BackupReport>(async (emit, signal) => {
-      this.#warnOfHttp(request.options, emit);
-      emit({ type: 'phase-entered', phase: 'resolve', atMs: this.clock.nowMs() });
-      const { result: report, warnings } = await this.#watched(emit, signal, async () => {
-        const { handler, source } = await this.#handlerOf(request.source, signal);
-        this.#logger.info('Backup begins.', { source: source.path, saveset: request.savesetId });
-        return await handler.backup(source, request, sink, emit, signal);
-      });
-      const { transferredBytes, elapsedMs, record } = report;
-      this.#logger.info('Backup done.', { saveset: request.savesetId, transferredBytes, elapsedMs });
-      return { ...report, record: { ...record, warnings: [...record.warnings, ...warnings] } };
-    }, request.signal);
+    return this.#operations.observe<BackupEvent, BackupReport>(
+      async (emit, signal) => {
+        this.#warnOfHttp(request.options, emit);
+        emit({ type: 'phase-entered', phase: 'resolve', atMs: this.clock.nowMs() });
+        const { result: report, warnings } = await this.#watched(emit, signal, async () => {
+          const { handler, source } = await this.#handlerOf(request.source, signal);
+          this.#logger.info('Backup begins.', { source: source.path, saveset: request.savesetId });
+          return await handler.backup(source, request, sink, emit, signal);
+        });
+        const { transferredBytes, elapsedMs, record } = report;
+        this.#logger.info('Backup done.', { saveset: request.savesetId, transferredBytes, elapsedMs });
+        return { ...report, record: { ...record, warnings: [...record.warnings, ...warnings] } };
+      },
+      request.signal,
+      { discard: ({ record }) => this.#discardUnheard(record) },
+    );
   }
 
   /** Moves the base of later increments; a saveset that is one archive has none. Repeating it does nothing. */
@@ -132,6 +137,21 @@ export class XenServerSource implements BackupSource {
       await this.bases.settle(record, outcome, signal);
       this.#logger.info('Saveset settled.', { saveset: record.savesetId, outcome });
     });
+  }
+
+  /** Its own signal is over by then, and nobody but the log hears of a failure. */
+  async #discardUnheard(record: SavesetRecord): Promise<void> {
+    const saveset = record.savesetId;
+    try {
+      await this.bases.settle(record, 'discarded', new AbortController().signal);
+      this.#logger.info('Nobody waited for the end of the backup: it leaves no base.', { saveset });
+    } catch (error) {
+      const { message } = toBackupError(error);
+      this.#logger.warn(`The base of a backup for whose end nobody waited is left: ${message}`, {
+        code: 'LEFTOVER',
+        saveset,
+      });
+    }
   }
 
   planRestore(request: RestoreRequest, record: SavesetRecord): Promise<RestorePlan> {
@@ -155,7 +175,7 @@ export class XenServerSource implements BackupSource {
         return { ...report, warnings: [...report.warnings, ...warnings] };
       },
       request.signal,
-      'RESTORE_FAILED',
+      { fallback: 'RESTORE_FAILED' },
     );
   }
 
