@@ -106,7 +106,7 @@ export const PARTS = {
       'The command is killed with SIGKILL at random moments of backups and restores. Then reconcile and the next backup ' +
       'run: nothing of ours may be left, nothing else touched, and the machine is wholly old or wholly new.',
     shares: CRASH_SHARES,
-    run: ({ seed, isShort, share }) => tortureByCrash(seed + share, isShort ? 1 : KILLS / CRASH_SHARES, 1),
+    run: ({ seed, isShort, share }) => tortureByCrash(seed + share, isShort ? 1 : KILLS / CRASH_SHARES),
   },
   stored: {
     title: 'Stored data, damaged',
