@@ -4,14 +4,13 @@ import { type AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { systemClock } from '../../src/common/clock.js';
 import { Credentials } from '../../src/session/credentials.js';
-import { type HandlerTask } from '../../src/session/pool-connection.js';
 import { Redactor } from '../../src/session/redact.js';
 import { XapiPoolConnection } from '../../src/session/xapi-pool-connection.js';
-import { type RefOf } from '../../src/xapi/xapi-records.js';
 import { XenApiClient } from '../../src/xapi/xen-api-client.js';
 import { failureOf } from '../support/failure-of.js';
 import { RecordingLogger } from '../support/recording-logger.js';
 import { testCertificate, type TestCertificate } from '../support/test-certificate.js';
+import { PENDING_TASK } from './support/pending-task.js';
 
 const PASSWORD = 'hunter22';
 const SESSION = 'OpaqueRef:secret-session';
@@ -138,14 +137,7 @@ describe('a hostile pool', () => {
     );
   };
   const transfer = (direction: 'download' | 'upload'): Promise<unknown> => {
-    const task: HandlerTask = {
-      ref: 'OpaqueRef:t' as RefOf<'task'>,
-      uuid: 'u',
-      verdict: new Promise(() => undefined),
-      settled: () => Promise.resolve(),
-      release: () => Promise.resolve(),
-    };
-    const request = { path: '/export', query: {}, task, signal: new AbortController().signal };
+    const request = { path: '/export', query: {}, task: PENDING_TASK, signal: new AbortController().signal };
     return direction === 'download'
       ? connection.download(request)
       : connection.upload({ ...request, body: Readable.from(['secret data']), bytes: 11 });

@@ -46,6 +46,15 @@ describe('lost steps', () => {
   };
 
   describe('repeatLostStep', () => {
+    const failureAfter = (times: number, error: Error, goes = true): Promise<unknown> =>
+      failureOf(
+        repeatLostStep(
+          pool,
+          { signal },
+          failing(times, () => error, goes),
+        ),
+      );
+
     it('asks nothing of the pool when the step works', async () => {
       expect(await repeatLostStep(pool, { signal }, failing(0, broken))).to.equal(1);
       expect(pool.asked).to.equal(0);
@@ -69,43 +78,19 @@ describe('lost steps', () => {
 
     it('fails with what the step failed with when the coordinator is still the same', async () => {
       const error = broken();
-      expect(
-        await failureOf(
-          repeatLostStep(
-            pool,
-            { signal },
-            failing(1, () => error, false),
-          ),
-        ),
-      ).to.equal(error);
+      expect(await failureAfter(1, error, false)).to.equal(error);
     });
 
     it('leaves refusals alone', async () => {
       const error = new XapiError('SR_FULL');
-      expect(
-        await failureOf(
-          repeatLostStep(
-            pool,
-            { signal },
-            failing(1, () => error),
-          ),
-        ),
-      ).to.equal(error);
+      expect(await failureAfter(1, error)).to.equal(error);
       expect(pool.asked).to.equal(0);
     });
 
     it('gives up after two repetitions', async () => {
       expect(await repeatLostStep(pool, { signal }, failing(2, broken))).to.equal(3);
       const error = broken();
-      expect(
-        await failureOf(
-          repeatLostStep(
-            pool,
-            { signal },
-            failing(3, () => error),
-          ),
-        ),
-      ).to.equal(error);
+      expect(await failureAfter(3, error)).to.equal(error);
     });
 
     it('does not take data for damaged whose sender is gone', async () => {

@@ -1,29 +1,18 @@
 import { expect } from 'chai';
-import { type ConnectionSettings } from '../../src/session/connection-settings.js';
 import { type XapiPoolConnection } from '../../src/session/xapi-pool-connection.js';
 import { type RefOf } from '../../src/xapi/xapi-records.js';
 import { failureOf } from '../support/failure-of.js';
-import { connectTo, FakePool } from './support/fake-pool.js';
-import { type RpcAnswer, type RpcCall, type RpcHosts, startRpcHosts } from '../support/rpc-hosts.js';
+import { type FakePool, startFakePool } from './support/fake-pool.js';
+import { type RpcAnswer, type RpcCall } from '../support/rpc-hosts.js';
 
 describe('the calls of a connection, when a pool fails', () => {
-  let rpc: RpcHosts;
   let pool: FakePool;
   let connection: XapiPoolConnection;
 
   beforeEach(async () => {
-    rpc = await startRpcHosts(3);
-    pool = new FakePool(rpc);
-    connection = connect();
+    ({ pool, connection } = await startFakePool());
   });
-  afterEach(async () => {
-    await connection.close();
-    await rpc.close();
-  });
-
-  const connect = (parts: Partial<ConnectionSettings> = {}): XapiPoolConnection => connectTo(rpc, parts);
-  const callsOf = (method: string): string[] =>
-    rpc.hosts.flatMap(({ calls, address }) => calls.filter((call) => call.method === method).map(() => address));
+  afterEach(() => pool.close());
 
   describe('records', () => {
     const VDI = 'OpaqueRef:vdi' as RefOf<'VDI'>;
@@ -46,8 +35,8 @@ describe('the calls of a connection, when a pool fails', () => {
       for (let time = 0; time < 2; time += 1) {
         expect([...(await connection.records(wanted)).keys()]).to.deep.equal([VDI]);
       }
-      expect(callsOf('event.from')).to.have.lengthOf(2);
-      expect(callsOf('VDI.get_record')).to.have.lengthOf(4);
+      expect(pool.callsOf('event.from')).to.have.lengthOf(2);
+      expect(pool.callsOf('VDI.get_record')).to.have.lengthOf(4);
     });
 
     it('are asked for one by one where a release matches nothing', async () => {
@@ -67,7 +56,7 @@ describe('the calls of a connection, when a pool fails', () => {
         },
       });
       expect([...(await connection.records(wanted)).keys()]).to.deep.equal([VDI]);
-      expect(callsOf('event.from')).to.have.lengthOf(2);
+      expect(pool.callsOf('event.from')).to.have.lengthOf(2);
     });
 
     it('pass other errors on', async () => {
@@ -120,7 +109,7 @@ describe('the calls of a connection, when a pool fails', () => {
         },
       });
       expect(await failureOf(work)).to.equal(reason);
-      expect(callsOf('task.destroy')).to.have.lengthOf(1);
+      expect(pool.callsOf('task.destroy')).to.have.lengthOf(1);
     });
 
     it('gives the result of a task that made it all the same: only the caller can undo it', async () => {
@@ -140,7 +129,7 @@ describe('the calls of a connection, when a pool fails', () => {
       expect(await failureOf(connection.callTask('VM.snapshot', ['x'], { timeoutMs: 50 }))).to.include({
         kind: 'timeout',
       });
-      expect(callsOf('task.cancel')).to.have.lengthOf(1);
+      expect(pool.callsOf('task.cancel')).to.have.lengthOf(1);
     });
 
     it('does not start what is cancelled already', async () => {
@@ -148,7 +137,7 @@ describe('the calls of a connection, when a pool fails', () => {
       expect(
         await failureOf(connection.callTask('VM.snapshot', ['x'], { signal: AbortSignal.abort(reason) })),
       ).to.equal(reason);
-      expect(callsOf('Async.VM.snapshot')).to.deep.equal([]);
+      expect(pool.callsOf('Async.VM.snapshot')).to.deep.equal([]);
     });
   });
 
@@ -157,7 +146,9 @@ describe('the calls of a connection, when a pool fails', () => {
       await connection.open();
       pool.other = ({ method }) => (method === 'event.from' ? { error: ['TOO_BUSY'] } : { result: 'OpaqueRef:t' });
       expect(await failureOf(connection.createTask('a', 'b'))).to.include({ code: 'TOO_BUSY' });
-      expect(['task.cancel', 'task.set_status', 'task.destroy'].flatMap(callsOf)).to.have.lengthOf(3);
+      expect(
+        ['task.cancel', 'task.set_status', 'task.destroy'].flatMap((method) => pool.callsOf(method)),
+      ).to.have.lengthOf(3);
     });
   });
 });

@@ -1,35 +1,23 @@
 import { expect } from 'chai';
-import { type ConnectionSettings } from '../../src/session/connection-settings.js';
 import { type XapiPoolConnection } from '../../src/session/xapi-pool-connection.js';
 import { failureOf } from '../support/failure-of.js';
-import { cut, connectTo, FakePool } from './support/fake-pool.js';
-import { type RpcAnswer, type RpcCall, type RpcHost, type RpcHosts, startRpcHosts } from '../support/rpc-hosts.js';
+import { cut, type FakePool, startFakePool } from './support/fake-pool.js';
+import { type RpcAnswer, type RpcCall, type RpcHost } from '../support/rpc-hosts.js';
 
 describe('SessionKeeper and the calls above it, when a pool fails', () => {
-  let rpc: RpcHosts;
   let pool: FakePool;
   let connection: XapiPoolConnection;
 
   beforeEach(async () => {
-    rpc = await startRpcHosts(3);
-    pool = new FakePool(rpc);
-    connection = connect();
+    ({ pool, connection } = await startFakePool());
   });
-  afterEach(async () => {
-    await connection.close();
-    await rpc.close();
-  });
-
-  const connect = (parts: Partial<ConnectionSettings> = {}): XapiPoolConnection => connectTo(rpc, parts);
-  const host = (index: number): RpcHost => rpc.hosts[index]!;
-  const callsOf = (method: string): string[] =>
-    rpc.hosts.flatMap(({ calls, address }) => calls.filter((call) => call.method === method).map(() => address));
+  afterEach(() => pool.close());
 
   describe('at log-in', () => {
     it('needs three calls in all: log-in, members, log-out', async () => {
       await connection.open();
       await connection.close();
-      expect(host(0).calls.map(({ method }) => method)).to.deep.equal([
+      expect(pool.host(0).calls.map(({ method }) => method)).to.deep.equal([
         'session.login_with_password',
         'event.from',
         'session.logout',
@@ -43,13 +31,13 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
       await connection.open();
       expect(connection.coordinatorAddress).to.equal('127.0.0.3');
       expect(connection.members[0]!.address).to.equal('127.0.0.3');
-      expect(callsOf('session.login_with_password')).to.deep.equal(['127.0.0.1', '127.0.0.2', '127.0.0.3']);
+      expect(pool.callsOf('session.login_with_password')).to.deep.equal(['127.0.0.1', '127.0.0.2', '127.0.0.3']);
     });
 
     it('does not run in circles', async () => {
       pool.login = ({ address }) => ({ error: ['HOST_IS_SLAVE', address === '127.0.0.1' ? '127.0.0.2' : '127.0.0.1'] });
       expect(await failureOf(connection.open())).to.include({ code: 'HOST_IS_SLAVE' });
-      expect(callsOf('session.login_with_password')).to.deep.equal(['127.0.0.1', '127.0.0.2']);
+      expect(pool.callsOf('session.login_with_password')).to.deep.equal(['127.0.0.1', '127.0.0.2']);
     });
 
     it('fails when a member names no coordinator, or one that is gone', async () => {
@@ -57,8 +45,8 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
       expect(await failureOf(connection.open())).to.include({ code: 'HOST_IS_SLAVE' });
       pool.login = undefined;
       pool.coordinator = '127.0.0.2';
-      await host(1).stop();
-      connection = connect();
+      await pool.host(1).stop();
+      connection = pool.connect();
       expect(await failureOf(connection.open())).to.include({ kind: 'unreachable' });
     });
 
@@ -67,8 +55,8 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
         if (method === 'pool.get_all_records') return { result: { 'OpaqueRef:p': { master: 'OpaqueRef:b' } } };
         return { result: { 'OpaqueRef:a': { name_label: 'a' }, 'OpaqueRef:b': { name_label: 'b' } } };
       };
-      const answer = host(0).answer;
-      host(0).answer = (call) =>
+      const answer = pool.host(0).answer;
+      pool.host(0).answer = (call) =>
         call.method === 'event.from' ? { error: ['MESSAGE_METHOD_UNKNOWN', 'event.from'] } : answer(call);
       await connection.open();
       expect(connection.members.map(({ name }) => name)).to.deep.equal(['b', 'a']);
@@ -81,14 +69,14 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
     });
 
     it('finds the new coordinator among the members when the old one is gone', async () => {
-      await host(0).stop();
+      await pool.host(0).stop();
       pool.coordinator = '127.0.0.3';
       expect(await connection.call('VM.get_all')).to.equal('done');
       expect(connection.coordinatorAddress).to.equal('127.0.0.3');
     });
 
     it('ends the session of the old coordinator at the new one', async () => {
-      await host(0).stop();
+      await pool.host(0).stop();
       pool.coordinator = '127.0.0.2';
       await connection.call('VM.get_all');
       expect([...pool.sessions]).to.deep.equal(['OpaqueRef:session-2']);
@@ -97,7 +85,7 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
     });
 
     it('waits for a coordinator while members have none', async () => {
-      await host(0).stop();
+      await pool.host(0).stop();
       let tries = 0;
       pool.login = ({ address }) => {
         tries += 1;
@@ -109,18 +97,18 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
     });
 
     it('gives up after the configured time, with the last reason', async () => {
-      await host(0).stop();
+      await pool.host(0).stop();
       pool.login = () => ({ error: ['HOST_STILL_BOOTING'] });
       const error = await failureOf(connection.call('VM.get_all'));
       expect(['HOST_STILL_BOOTING', undefined]).to.include((error as Error & { code?: string }).code);
-      expect(callsOf('session.login_with_password').length).to.be.greaterThan(4);
+      expect(pool.callsOf('session.login_with_password').length).to.be.greaterThan(4);
     });
 
     it('never repeats a log-in that was refused for its password', async () => {
-      await host(0).stop();
+      await pool.host(0).stop();
       pool.login = () => ({ error: ['SESSION_AUTHENTICATION_FAILED', 'root', 'no'] });
       expect(await failureOf(connection.call('VM.get_all'))).to.include({ code: 'SESSION_AUTHENTICATION_FAILED' });
-      expect(callsOf('session.login_with_password')).to.have.lengthOf(2);
+      expect(pool.callsOf('session.login_with_password')).to.have.lengthOf(2);
     });
 
     it('does not repeat a call that may have been executed', async () => {
@@ -129,7 +117,7 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
         kind: 'interrupted',
         call: 'VM.snapshot',
       });
-      expect(callsOf('VM.snapshot')).to.have.lengthOf(1);
+      expect(pool.callsOf('VM.snapshot')).to.have.lengthOf(1);
     });
 
     it('repeats a broken call that only reads, or that the caller says may be repeated', async () => {
@@ -145,7 +133,7 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
         };
         const options = isIdempotent === undefined ? {} : { isIdempotent };
         expect(await connection.call(method, [], options)).to.equal('second');
-        expect(callsOf(method)).to.have.lengthOf(2);
+        expect(pool.callsOf(method)).to.have.lengthOf(2);
       }
     });
 
@@ -156,13 +144,13 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
         return { error: ['HOST_STILL_BOOTING'] };
       };
       expect(await connection.call('VM.snapshot', ['x', 'y'])).to.equal('done');
-      expect(callsOf('VM.snapshot')).to.deep.equal(['127.0.0.1', '127.0.0.2']);
+      expect(pool.callsOf('VM.snapshot')).to.deep.equal(['127.0.0.1', '127.0.0.2']);
     });
 
     it('logs in again only once for one call', async () => {
       pool.other = ({ params }) => ({ error: ['SESSION_INVALID', String(params[0])] });
       expect(await failureOf(connection.call('VM.get_all'))).to.include({ code: 'SESSION_INVALID' });
-      expect(callsOf('session.login_with_password')).to.have.lengthOf(2);
+      expect(pool.callsOf('session.login_with_password')).to.have.lengthOf(2);
     });
 
     it('does not follow HOST_IS_SLAVE in circles', async () => {
@@ -170,13 +158,13 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
         method === 'VM.get_all'
           ? { error: ['HOST_IS_SLAVE', at.address === '127.0.0.1' ? '127.0.0.2' : '127.0.0.1'] }
           : { result: '' };
-      for (const one of [host(0), host(1)]) one.answer = (call) => wander(call, one);
+      for (const one of [pool.host(0), pool.host(1)]) one.answer = (call) => wander(call, one);
       expect(await failureOf(connection.call('VM.get_all'))).to.include({ code: 'HOST_IS_SLAVE' });
-      expect(callsOf('VM.get_all')).to.have.lengthOf(4);
+      expect(pool.callsOf('VM.get_all')).to.have.lengthOf(4);
     });
 
     it('lets a caller go whose signal aborts while a coordinator is looked for', async () => {
-      await host(0).stop();
+      await pool.host(0).stop();
       const controller = new AbortController();
       const reason = new Error('enough');
       pool.login = () => {
@@ -187,7 +175,7 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
     });
 
     it('stops looking when it is closed', async () => {
-      await host(0).stop();
+      await pool.host(0).stop();
       let closing: Promise<void> | undefined;
       pool.login = () => {
         closing ??= connection.close();
@@ -195,18 +183,18 @@ describe('SessionKeeper and the calls above it, when a pool fails', () => {
       };
       await failureOf(connection.call('VM.get_all'));
       await closing;
-      expect(callsOf('session.login_with_password').length).to.be.lessThan(6);
+      expect(pool.callsOf('session.login_with_password').length).to.be.lessThan(6);
     });
 
     it('closes without an error when the pool is gone', async () => {
-      await rpc.close();
+      await pool.stopAllHosts();
       await connection.close();
     });
 
     it('takes a session that ended by itself as logged out', async () => {
       pool.sessions.clear();
       await connection.close();
-      expect(callsOf('session.logout')).to.have.lengthOf(1);
+      expect(pool.callsOf('session.logout')).to.have.lengthOf(1);
     });
   });
 });

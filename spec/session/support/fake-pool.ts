@@ -5,7 +5,7 @@ import { Redactor } from '../../../src/session/redact.js';
 import { XapiPoolConnection } from '../../../src/session/xapi-pool-connection.js';
 import { XenApiClient } from '../../../src/xapi/xen-api-client.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
-import { type RpcAnswer, type RpcCall, type RpcHost, type RpcHosts } from '../../support/rpc-hosts.js';
+import { type RpcAnswer, type RpcCall, type RpcHost, type RpcHosts, startRpcHosts } from '../../support/rpc-hosts.js';
 
 /** Time that passes by itself whenever somebody waits. */
 class EagerClock implements Clock {
@@ -31,10 +31,40 @@ export class FakePool {
   readonly ownAddress = new Map<string, string>();
   /** What hosts say to a log-in, when not what they ought to. */
   login: ((host: RpcHost) => RpcAnswer | undefined) | undefined;
+  readonly #rpc: RpcHosts;
+  readonly #connections: XapiPoolConnection[] = [];
   #count = 0;
 
-  constructor(readonly rpc: RpcHosts) {
+  constructor(rpc: RpcHosts) {
+    this.#rpc = rpc;
     for (const host of rpc.hosts) host.answer = (call) => this.#answer(call, host);
+  }
+
+  host(index: number): RpcHost {
+    return this.#rpc.hosts[index]!;
+  }
+
+  /** The addresses at which a method was called, host by host. */
+  callsOf(method: string): string[] {
+    return this.#rpc.hosts.flatMap(({ calls, address }) =>
+      calls.filter((call) => call.method === method).map(() => address),
+    );
+  }
+
+  /** One more connection to the first host, not open yet; it is closed with the pool. */
+  connect(): XapiPoolConnection {
+    const connection = connectionTo(this.#rpc.port);
+    this.#connections.push(connection);
+    return connection;
+  }
+
+  async stopAllHosts(): Promise<void> {
+    await this.#rpc.close();
+  }
+
+  async close(): Promise<void> {
+    for (const connection of this.#connections) await connection.close();
+    await this.#rpc.close();
   }
 
   #answer(call: RpcCall, host: RpcHost): RpcAnswer {
@@ -60,7 +90,7 @@ export class FakePool {
 
   #members(): object {
     const ref = (address: string): string => `OpaqueRef:host-${address}`;
-    const hosts = this.rpc.hosts.map(({ address }) => ({
+    const hosts = this.#rpc.hosts.map(({ address }) => ({
       class: 'host',
       ref: ref(address),
       operation: 'add',
@@ -83,10 +113,15 @@ export const cut: RpcAnswer = {
   },
 };
 
-/** A connection to the first host, in a time that passes by itself. */
-export function connectTo(rpc: RpcHosts, parts: Partial<ConnectionSettings> = {}): XapiPoolConnection {
+export async function startFakePool(): Promise<{ pool: FakePool; connection: XapiPoolConnection }> {
+  const pool = new FakePool(await startRpcHosts(3));
+  return { pool, connection: pool.connect() };
+}
+
+/** In a time that passes by itself. */
+function connectionTo(port: number): XapiPoolConnection {
   const settings: ConnectionSettings = {
-    endpoint: { protocol: 'http:', host: '127.0.0.1', port: rpc.port },
+    endpoint: { protocol: 'http:', host: '127.0.0.1', port },
     credentials: new Credentials('root', 'hunter22'),
     trust: { mode: 'system' },
     dataTransport: 'https',
@@ -96,7 +131,6 @@ export function connectTo(rpc: RpcHosts, parts: Partial<ConnectionSettings> = {}
     firstByteTimeoutMs: 1000,
     idleTimeoutMs: 1000,
     reconnectTimeoutMs: 20_000,
-    ...parts,
   };
   return new XapiPoolConnection(
     settings,
