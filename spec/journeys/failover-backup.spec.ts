@@ -1,51 +1,28 @@
 import { expect } from 'chai';
 import { type BackupReport, type BackupRequest } from '../../src/contract/index.js';
-import { type Fault, type PoolDefinition } from '../../src/simulator/index.js';
+import { type Fault } from '../../src/simulator/index.js';
 import { RecordingSink } from '../contract/support/recording-sink.js';
 import { errorOf, reportOf } from '../contract/support/run-operation.js';
-import { startXenWorld, type XenWorld } from './support/xen-world.js';
+import { DIES, FolderSink, type Machine, MOMENTS, startFailoverWorld, WEB } from './support/failover-world.js';
+import { type XenWorld } from './support/xen-world.js';
 
-const POOL: PoolDefinition = {
-  name: 'Failover pool',
-  seed: 8,
-  hosts: [{ name: 'host-a' }, { name: 'host-b' }],
-  networks: [{ name: 'Management', bridge: 'xenbr0', device: 'eth0', isManagement: true }],
-  storage: [{ name: 'Main', type: 'nfs', sizeGiB: 1, isDefault: true }],
-  vms: [
-    {
-      name: 'web',
-      powerState: 'Running',
-      host: 'host-b',
-      guest: { os: 'Debian GNU/Linux 12' },
-      memoryMiB: 64,
-      disks: [{ name: 'root', sizeMiB: 3, content: { kind: 'random', seed: 1 } }],
-      interfaces: [{ network: 'Management' }],
-    },
-    {
-      name: 'deaf',
-      powerState: 'Running',
-      host: 'host-b',
-      guest: { os: 'Linux', shutdown: 'ignored' },
-      memoryMiB: 64,
-      disks: [{ name: 'deaf disk', sizeMiB: 1, content: { kind: 'random', seed: 2 } }],
-      interfaces: [],
-    },
-  ],
+/** Does not hear when it is told to shut down. */
+const DEAF: Machine = {
+  name: 'deaf',
+  powerState: 'Running',
+  host: 'host-b',
+  guest: { os: 'Linux', shutdown: 'ignored' },
+  memoryMiB: 64,
+  disks: [{ name: 'deaf disk', sizeMiB: 1, content: { kind: 'random', seed: 2 } }],
+  interfaces: [],
 };
-
-/** The medium as a folder: what was destroyed may be opened again. */
-class FolderSink extends RecordingSink {
-  readonly canReopenItems = true;
-}
-
-const DIES = { kill: 'coordinator', promote: 'host-b' } as const;
 
 describe('journey: the coordinator goes in the middle of other backups', function () {
   this.timeout(120_000);
   let world: XenWorld;
 
   beforeEach(async () => {
-    world = await startXenWorld({ poolFile: POOL, settings: { reconnectTimeoutMs: 20_000 } });
+    world = await startFailoverWorld([WEB, DEAF]);
     world.running.pool.timings.shutdownAcknowledgeMs = 20;
   });
 
@@ -92,10 +69,7 @@ describe('journey: the coordinator goes in the middle of other backups', functio
     expect(error).to.include({ code: 'TRANSFER_INTERRUPTED', isRetriable: true });
   });
 
-  for (const [when, action] of [
-    ['before', DIES],
-    ['after', { ...DIES, afterWork: true }],
-  ] as const) {
+  for (const [when, action] of MOMENTS) {
     for (const [name, call, options] of [
       ['web', 'VM.clean_shutdown', { consistency: 'offline' }],
       ['web', 'VM.start', { consistency: 'offline' }],

@@ -1,44 +1,21 @@
 import { expect } from 'chai';
 import { type RestoreReport, type RestoreRequest, type SavesetRecord } from '../../src/contract/index.js';
-import { type Fault, type PoolDefinition } from '../../src/simulator/index.js';
+import { type Fault } from '../../src/simulator/index.js';
 import { type RecordingSink } from '../contract/support/recording-sink.js';
 import { reportOf } from '../contract/support/run-operation.js';
-import { startXenWorld, type XenWorld } from './support/xen-world.js';
+import { DIES, type Machine, MOMENTS, startFailoverWorld, WEB } from './support/failover-world.js';
+import { type XenWorld } from './support/xen-world.js';
 
-const POOL: PoolDefinition = {
-  name: 'Failover pool',
-  seed: 8,
-  hosts: [{ name: 'host-a' }, { name: 'host-b' }],
-  networks: [{ name: 'Management', bridge: 'xenbr0', device: 'eth0', isManagement: true }],
-  storage: [
-    { name: 'Main', type: 'nfs', sizeGiB: 1, isDefault: true },
-    { name: 'Second', type: 'nfs', sizeGiB: 1 },
-  ],
-  vms: [
-    {
-      name: 'web',
-      powerState: 'Running',
-      host: 'host-b',
-      guest: { os: 'Debian GNU/Linux 12' },
-      memoryMiB: 64,
-      cdDrive: 'empty',
-      disks: [
-        { name: 'root', sizeMiB: 3, content: { kind: 'random', seed: 1 } },
-        { name: 'data', sizeMiB: 2, storage: 'Second', content: { kind: 'text', seed: 2 } },
-      ],
-      interfaces: [{ network: 'Management' }],
-      otherConfig: { owner: 'sales' },
-    },
-    { name: 'holder', memoryMiB: 64, powerState: 'Running', host: 'host-b', disks: [], interfaces: [] },
-  ],
-};
-
-/** The coordinator dies before the pool has done the call, or when it has and nobody has been told. */
-const MOMENTS = [
-  ['before', { kill: 'coordinator', promote: 'host-b' }],
-  ['after', { kill: 'coordinator', promote: 'host-b', afterWork: true }],
-] as const;
-const DIES = MOMENTS[0][1];
+const SECOND = { name: 'Second', type: 'nfs', sizeGiB: 1 } as const;
+const MACHINES: Machine[] = [
+  {
+    ...WEB,
+    cdDrive: 'empty',
+    disks: [...WEB.disks!, { name: 'data', sizeMiB: 2, storage: SECOND.name, content: { kind: 'text', seed: 2 } }],
+    otherConfig: { owner: 'sales' },
+  },
+  { name: 'holder', memoryMiB: 64, powerState: 'Running', host: 'host-b', disks: [], interfaces: [] },
+];
 
 describe('journey: the coordinator goes in the middle of a restore', function () {
   this.timeout(120_000);
@@ -49,7 +26,7 @@ describe('journey: the coordinator goes in the middle of a restore', function ()
   let saved: Readonly<Record<string, string>>;
 
   beforeEach(async () => {
-    world = await startXenWorld({ poolFile: POOL, settings: { reconnectTimeoutMs: 20_000 } });
+    world = await startFailoverWorld(MACHINES, [SECOND]);
     uuid = world.uuidOf('web');
     ({ record, sink } = await world.backup('vm/web'));
     saved = world.disksOf(uuid);

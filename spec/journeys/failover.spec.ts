@@ -1,36 +1,12 @@
 import { expect } from 'chai';
 import { type Writable } from 'node:stream';
 import { type BackupSink } from '../../src/contract/index.js';
-import { type Fault, type PoolDefinition } from '../../src/simulator/index.js';
+import { type Fault } from '../../src/simulator/index.js';
 import { RecordingSink } from '../contract/support/recording-sink.js';
 import { errorOf, eventsOf, reportOf } from '../contract/support/run-operation.js';
-import { startXenWorld, type XenWorld } from './support/xen-world.js';
+import { DIES, FolderSink, startFailoverWorld, WEB } from './support/failover-world.js';
+import { type XenWorld } from './support/xen-world.js';
 
-const POOL: PoolDefinition = {
-  name: 'Failover pool',
-  seed: 8,
-  hosts: [{ name: 'host-a' }, { name: 'host-b' }],
-  networks: [{ name: 'Management', bridge: 'xenbr0', device: 'eth0', isManagement: true }],
-  storage: [{ name: 'Main', type: 'nfs', sizeGiB: 1, isDefault: true }],
-  vms: [
-    {
-      name: 'web',
-      powerState: 'Running',
-      host: 'host-b',
-      guest: { os: 'Debian GNU/Linux 12' },
-      memoryMiB: 64,
-      disks: [{ name: 'root', sizeMiB: 3, content: { kind: 'random', seed: 1 } }],
-      interfaces: [{ network: 'Management' }],
-    },
-  ],
-};
-
-/** The medium as a folder: what was destroyed may be opened again. */
-class FolderSink extends RecordingSink {
-  readonly canReopenItems = true;
-}
-
-const DIES = { kill: 'coordinator', promote: 'host-b' } as const;
 const CHANGED = "The pool's coordinator changed from host-a (127.0.0.1) to host-b (127.0.0.2) while this ran.";
 
 describe('journey: the coordinator goes in the middle of a job', function () {
@@ -38,7 +14,7 @@ describe('journey: the coordinator goes in the middle of a job', function () {
   let world: XenWorld;
 
   beforeEach(async () => {
-    world = await startXenWorld({ poolFile: POOL, settings: { reconnectTimeoutMs: 20_000 } });
+    world = await startFailoverWorld([WEB]);
   });
 
   afterEach(() => world.close());
