@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { NULL_REF, readRecord } from '../../src/xapi/xapi-records.js';
+import { fieldsReader, NULL_REF, readRecord } from '../../src/xapi/xapi-records.js';
 
 /** A VDI as a real XAPI 24.19.2 gave it, cut to fields of every kind, in both encodings. */
 const JSON_RPC = {
@@ -41,6 +41,16 @@ describe('xapi-records', () => {
       const host = readRecord('host', { uuid: 'u' });
       expect(host).to.deep.include({ uuid: 'u', https_only: false, certificates: [], address: '', edition: '' });
       expect(readRecord('VM', undefined)).to.include({ power_state: 'Halted', domain_type: 'unspecified' });
+    });
+  });
+
+  describe('fieldsReader', () => {
+    it('reads the named fields as a whole record has them, and no others', () => {
+      const { uuid, virtual_size, SR } = readRecord('VDI', JSON_RPC);
+      const read = fieldsReader('VDI', ['uuid', 'virtual_size', 'SR']);
+      expect(read(JSON_RPC)).to.deep.equal({ uuid, virtual_size, SR });
+      expect(read(XML_RPC)).to.deep.equal({ uuid, virtual_size, SR });
+      expect(read(undefined)).to.deep.equal({ uuid: '', virtual_size: 0, SR: NULL_REF });
     });
   });
 });

@@ -1,7 +1,7 @@
 import { BackupError, type BrowseNode } from '../contract/index.js';
 import { runOfTemporaryName } from '../session/run-marks.js';
-import { type HostRecord, type RefOf, type VdiRecord, type VmRecord } from '../xapi/xapi-records.js';
-import { type Inventory } from './inventory.js';
+import { type HostRecord, type RefOf } from '../xapi/xapi-records.js';
+import { type Inventory, type ShownDisk, type ShownMachine } from './inventory.js';
 import { hostPath, POOL_PATH } from './pool-source-name.js';
 import { consistencyProperties } from './possible-consistencies.js';
 import { isUuid, machineKind, type MachineKind, machinePath, resolveMachine } from './source-name.js';
@@ -75,7 +75,7 @@ function folders(inventory: Inventory): readonly BrowseNode[] {
   ];
 }
 
-function machinesOf(kind: MachineKind, { machines }: Inventory): readonly VmRecord[] {
+function machinesOf(kind: MachineKind, { machines }: Inventory): readonly ShownMachine[] {
   return [...machines.values()].filter(
     (machine) =>
       machineKind(machine) === kind &&
@@ -91,7 +91,7 @@ function machineNodes(kind: MachineKind, inventory: Inventory): readonly BrowseN
     .sort(byNameThenPath);
 }
 
-function machineNode(machine: VmRecord, inventory: Inventory): BrowseNode {
+function machineNode(machine: ShownMachine, inventory: Inventory): BrowseNode {
   const disks = disksOfMachine(machine, inventory);
   const host = inventory.hosts.get(machine.resident_on);
   const isEmpty = machine.is_default_template;
@@ -123,10 +123,10 @@ function machineNode(machine: VmRecord, inventory: Inventory): BrowseNode {
 
 interface PlacedDisk {
   readonly position: string;
-  readonly disk: VdiRecord;
+  readonly disk: ShownDisk;
 }
 
-function disksOfMachine(machine: VmRecord, { devices, disks }: Inventory): readonly PlacedDisk[] {
+function disksOfMachine(machine: ShownMachine, { devices, disks }: Inventory): readonly PlacedDisk[] {
   return machine.VBDs.flatMap((ref: RefOf<'VBD'>): PlacedDisk[] => {
     const device = devices.get(ref);
     const disk = device?.type === 'Disk' ? disks.get(device.VDI) : undefined;
@@ -155,7 +155,7 @@ function diskNodes(path: string, below: string, inventory: Inventory): readonly 
 }
 
 /** The machine whose disks are asked for; undefined when the path is that of a disk, which has nothing below it. */
-function findMachine(path: string, below: string, inventory: Inventory): VmRecord | undefined {
+function findMachine(path: string, below: string, inventory: Inventory): ShownMachine | undefined {
   const slash = below.indexOf('/');
   const head = slash < 0 ? below : below.slice(0, slash);
   if (isUuid(head)) {

@@ -1,13 +1,45 @@
 import { type PoolAndHosts, type PoolConnection } from '../session/pool-connection.js';
-import { type RecordClass, type RefOf, type VmRecord, type XapiRecordTypes } from '../xapi/xapi-records.js';
+import { type RecordClass, type RefOf, type XapiRecordTypes } from '../xapi/xapi-records.js';
 
-type Table<Class extends RecordClass> = ReadonlyMap<RefOf<Class>, XapiRecordTypes[Class]>;
+/** What the tree shows of each class. Of a large pool's tens of megabytes nothing else is kept. */
+const SHOWN = {
+  VM: [
+    'uuid',
+    'name_label',
+    'name_description',
+    'power_state',
+    'is_a_template',
+    'is_default_template',
+    'is_control_domain',
+    'is_a_snapshot',
+    'VBDs',
+    'resident_on',
+    'guest_metrics',
+    'allowed_operations',
+    'tags',
+  ],
+  VM_guest_metrics: ['PV_drivers_detected'],
+  VBD: ['VDI', 'userdevice', 'type'],
+  VDI: ['uuid', 'name_label', 'SR', 'virtual_size', 'physical_utilisation', 'read_only'],
+  SR: ['name_label'],
+} as const satisfies { readonly [Class in RecordClass]?: readonly (keyof XapiRecordTypes[Class])[] };
+
+type ShownClass = keyof typeof SHOWN;
+
+type Shown<Class extends ShownClass> = Pick<
+  XapiRecordTypes[Class],
+  (typeof SHOWN)[Class][number] & keyof XapiRecordTypes[Class]
+>;
+type Table<Class extends ShownClass> = ReadonlyMap<RefOf<Class>, Shown<Class>>;
+
+export type ShownMachine = Shown<'VM'>;
+export type ShownDisk = Shown<'VDI'>;
 
 /** The pool as one picture: what a tree of it needs. */
 export interface Inventory extends PoolAndHosts {
   readonly machines: Table<'VM'>;
   /** By UUID, in lower case. */
-  readonly machinesByUuid: ReadonlyMap<string, VmRecord>;
+  readonly machinesByUuid: ReadonlyMap<string, ShownMachine>;
   readonly guestMetrics: Table<'VM_guest_metrics'>;
   readonly devices: Table<'VBD'>;
   readonly disks: Table<'VDI'>;
@@ -21,11 +53,11 @@ export interface Inventory extends PoolAndHosts {
 export async function loadInventory(pool: PoolConnection, signal?: AbortSignal): Promise<Inventory> {
   const options = signal === undefined ? {} : { signal };
   const poolAndHosts = await pool.poolAndHosts(options);
-  const machines = await pool.allRecords('VM', options);
-  const guestMetrics = await pool.allRecords('VM_guest_metrics', options);
-  const devices = await pool.allRecords('VBD', options);
-  const disks = await pool.allRecords('VDI', options);
-  const storages = await pool.allRecords('SR', options);
+  const machines = await pool.allWithFields('VM', SHOWN.VM, options);
+  const guestMetrics = await pool.allWithFields('VM_guest_metrics', SHOWN.VM_guest_metrics, options);
+  const devices = await pool.allWithFields('VBD', SHOWN.VBD, options);
+  const disks = await pool.allWithFields('VDI', SHOWN.VDI, options);
+  const storages = await pool.allWithFields('SR', SHOWN.SR, options);
   const machinesByUuid = new Map([...machines.values()].map((machine) => [machine.uuid.toLowerCase(), machine]));
   return { ...poolAndHosts, machines, machinesByUuid, guestMetrics, devices, disks, storages };
 }

@@ -114,6 +114,12 @@ export interface PoolConnection {
     cls: Class,
     options?: CallOptions,
   ): Promise<ReadonlyMap<RefOf<Class>, XapiRecordTypes[Class]>>;
+  /** Of all objects of a class the named fields only: what is left out of a large pool's answer is not kept in memory. */
+  allWithFields<Class extends keyof XapiRecordTypes, Field extends keyof XapiRecordTypes[Class]>(
+    cls: Class,
+    fields: readonly Field[],
+    options?: CallOptions,
+  ): Promise<ReadonlyMap<RefOf<Class>, Pick<XapiRecordTypes[Class], Field>>>;
   /** The pool and its hosts, as they were a few seconds ago at most. */
   poolAndHosts(options?: CallOptions): Promise<PoolAndHosts>;
   /** The record of the session that we hold: who we are to the pool, and what we may do. Its reference stays hidden. */

@@ -1,6 +1,13 @@
 import { isRefusal } from '../xapi/task-follower.js';
 import { isXapiError } from '../xapi/xapi-error.js';
-import { isNullRef, readRecord, type RecordClass, type RefOf, type XapiRecordTypes } from '../xapi/xapi-records.js';
+import {
+  fieldsReader,
+  isNullRef,
+  readRecord,
+  type RecordClass,
+  type RefOf,
+  type XapiRecordTypes,
+} from '../xapi/xapi-records.js';
 import { type CallOptions, type PoolAndHosts, type PoolMember } from './pool-connection.js';
 
 type Call = (method: string, args: readonly unknown[], options?: CallOptions) => Promise<unknown>;
@@ -65,8 +72,15 @@ export class PoolRecords {
     cls: Class,
     options: CallOptions = {},
   ): Promise<ReadonlyMap<RefOf<Class>, XapiRecordTypes[Class]>> {
-    const table = (await this.#call(`${cls}.get_all_records`, [], options)) as Readonly<Record<string, unknown>>;
-    return new Map(Object.entries(table).map(([ref, wire]) => [ref as RefOf<Class>, readRecord(cls, wire)]));
+    return await this.#table(cls, (wire) => readRecord(cls, wire), options);
+  }
+
+  async allWithFields<Class extends RecordClass, Field extends keyof XapiRecordTypes[Class]>(
+    cls: Class,
+    fields: readonly Field[],
+    options: CallOptions = {},
+  ): Promise<ReadonlyMap<RefOf<Class>, Pick<XapiRecordTypes[Class], Field>>> {
+    return await this.#table(cls, fieldsReader(cls, fields), options);
   }
 
   /** All members, coordinator first. Two calls when backups have a network of their own, else none. */
@@ -117,6 +131,15 @@ export class PoolRecords {
     const [pool] = (await this.allRecords('pool', options)).values();
     const hosts = await this.allRecords('host', options);
     return { pool, hosts, hostMetrics: await this.allRecords('host_metrics', options) };
+  }
+
+  async #table<Class extends RecordClass, Entry>(
+    cls: Class,
+    read: (wire: unknown) => Entry,
+    options: CallOptions,
+  ): Promise<ReadonlyMap<RefOf<Class>, Entry>> {
+    const table = (await this.#call(`${cls}.get_all_records`, [], options)) as Readonly<Record<string, unknown>>;
+    return new Map(Object.entries(table).map(([ref, wire]) => [ref as RefOf<Class>, read(wire)]));
   }
 
   async #byEvents<Class extends RecordClass>(

@@ -162,6 +162,14 @@ export class XapiPoolConnection implements PoolConnection {
     return await this.#records.allRecords(cls, options);
   }
 
+  async allWithFields<Class extends RecordClass, Field extends keyof XapiRecordTypes[Class]>(
+    cls: Class,
+    fields: readonly Field[],
+    options?: CallOptions,
+  ): Promise<ReadonlyMap<RefOf<Class>, Pick<XapiRecordTypes[Class], Field>>> {
+    return await this.#records.allWithFields(cls, fields, options);
+  }
+
   async poolAndHosts(options?: CallOptions): Promise<PoolAndHosts> {
     const { of, atMs, what } = this.#seen ?? {};
     const isFresh = of === this.#place() && atMs !== undefined && this.#clock.nowMs() - atMs < SEEN_LIFETIME_MS;

@@ -336,13 +336,30 @@ export type PoolRecord = XapiRecordTypes['pool'];
 export type NetworkRecord = XapiRecordTypes['network'];
 export type TaskRecord = XapiRecordTypes['task'];
 
-const READERS: Readonly<Record<string, readonly (readonly [field: string, kind: FieldKind<unknown>])[]>> =
-  Object.fromEntries(Object.entries(FIELDS).map(([cls, kinds]) => [cls, Object.entries(kinds)]));
+type FieldReader = readonly [field: string, kind: FieldKind<unknown>];
+
+const READERS: Readonly<Record<string, readonly FieldReader[]>> = Object.fromEntries(
+  Object.entries(FIELDS).map(([cls, kinds]) => [cls, Object.entries(kinds)]),
+);
 
 /** Reads a record off the wire, whatever the encoding. Fields that we don't use are dropped. */
 export function readRecord<Class extends RecordClass>(cls: Class, wire: unknown): XapiRecordTypes[Class] {
+  return readWith(READERS[cls] ?? [], wire) as XapiRecordTypes[Class];
+}
+
+/** Like `readRecord`, for many records of which few fields are wanted. */
+export function fieldsReader<Class extends RecordClass, Field extends keyof XapiRecordTypes[Class]>(
+  cls: Class,
+  fields: readonly Field[],
+): (wire: unknown) => Pick<XapiRecordTypes[Class], Field> {
+  const wanted: readonly unknown[] = fields;
+  const readers = (READERS[cls] ?? []).filter(([field]) => wanted.includes(field));
+  return (wire) => readWith(readers, wire) as Pick<XapiRecordTypes[Class], Field>;
+}
+
+function readWith(readers: readonly FieldReader[], wire: unknown): unknown {
   const raw = (typeof wire === 'object' && wire !== null ? wire : {}) as Readonly<Record<string, unknown>>;
   const record: Record<string, unknown> = {};
-  for (const [field, kind] of READERS[cls] ?? []) record[field] = kind(raw[field]);
-  return record as XapiRecordTypes[Class];
+  for (const [field, kind] of readers) record[field] = kind(raw[field]);
+  return record;
 }
