@@ -1,17 +1,11 @@
 import { expect } from 'chai';
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type CapturedStream } from '../support/captured-stream.js';
-import { CliHarness } from '../support/cli-harness.js';
-import { useTemporaryFolder } from '../support/temporary-folder.js';
-
-const typesOf = ({ events }: CapturedStream): unknown[] => events.map(({ type }) => type);
-const failure = ({ events }: CapturedStream): Record<string, unknown> =>
-  (events.at(-1) as { error: Record<string, unknown> }).error;
+import { failure, typesOf } from '../support/captured-stream.js';
+import { useCliHarness } from '../support/cli-harness.js';
 
 describe('xen-backup', () => {
-  const folder = useTemporaryFolder();
-  const harness = (options = {}): CliHarness => new CliHarness(folder(), options);
+  const { folder, harness } = useCliHarness();
 
   describe('list, show and verify', () => {
     it('list what is there, oldest first, perhaps of one source only', async () => {

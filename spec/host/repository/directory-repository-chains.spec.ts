@@ -1,19 +1,13 @@
 import { expect } from 'chai';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { type SavesetRecord } from '../../../src/contract/index.js';
-import { DirectoryRepository } from '../../../src/host/repository/directory-repository.js';
 import { expectCode } from '../../contract/support/run-operation.js';
+import { useRepositoryFolder } from '../support/repository-folder.js';
 import { noSignal, recordOf, store, writeItem } from '../support/stored-saveset.js';
-import { useTemporaryFolder } from '../support/temporary-folder.js';
 
 describe('DirectoryRepository', () => {
-  const folder = useTemporaryFolder();
-  const path = (...names: string[]): string => join(folder(), 'repo', ...names);
-  const saveset = (...names: string[]): string => path('savesets', ...names);
-  const openRepository = (options: Parameters<typeof DirectoryRepository.open>[1] = {}): Promise<DirectoryRepository> =>
-    DirectoryRepository.open(path(), { create: true, ...options });
+  const { saveset, openRepository } = useRepositoryFolder();
 
   describe('chains', () => {
     const next = (parentSavesetId: string): Partial<SavesetRecord> => ({ level: 'incremental', parentSavesetId });

@@ -2,21 +2,16 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type SavesetRecord } from '../../../src/contract/index.js';
-import { DirectoryRepository } from '../../../src/host/repository/directory-repository.js';
+import { type DirectoryRepository } from '../../../src/host/repository/directory-repository.js';
 import { type OpenItemHandle, openNewFile } from '../../../src/host/repository/item-file.js';
 import { type ItemVerdict } from '../../../src/host/repository/verify-item.js';
 import { expectCode } from '../../contract/support/run-operation.js';
+import { useRepositoryFolder } from '../support/repository-folder.js';
 import { descriptor, noSignal, recordOf, store } from '../support/stored-saveset.js';
-import { useTemporaryFolder } from '../support/temporary-folder.js';
 
 describe('DirectoryRepository', () => {
-  const folder = useTemporaryFolder();
-  const path = (...names: string[]): string => join(folder(), 'repo', ...names);
-  const saveset = (...names: string[]): string => path('savesets', ...names);
-  const openRepository = (options: Parameters<typeof DirectoryRepository.open>[1] = {}): Promise<DirectoryRepository> =>
-    DirectoryRepository.open(path(), { create: true, ...options });
+  const { saveset, openRepository } = useRepositoryFolder();
 
   describe('a medium that fails', () => {
     /** The real thing up to a number of bytes, then an error of the system. */

@@ -1,19 +1,13 @@
 import { expect } from 'chai';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { DirectoryRepository } from '../../../src/host/repository/directory-repository.js';
+import { useRepositoryFolder } from '../support/repository-folder.js';
 import { store } from '../support/stored-saveset.js';
-import { useTemporaryFolder } from '../support/temporary-folder.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
 const HOUR_MS = 3_600_000;
 
 describe('DirectoryRepository', () => {
-  const folder = useTemporaryFolder();
-  const path = (...names: string[]): string => join(folder(), 'repo', ...names);
-  const saveset = (...names: string[]): string => path('savesets', ...names);
-  const openRepository = (options: Parameters<typeof DirectoryRepository.open>[1] = {}): Promise<DirectoryRepository> =>
-    DirectoryRepository.open(path(), { create: true, ...options });
+  const { path, saveset, openRepository } = useRepositoryFolder();
 
   describe('sweep', () => {
     const crashedRun = (name: string, lease?: object): void => {

@@ -16,15 +16,11 @@ import { buffer } from 'node:stream/consumers';
 import { type SavesetRecord } from '../../../src/contract/index.js';
 import { DirectoryRepository } from '../../../src/host/repository/directory-repository.js';
 import { expectCode } from '../../contract/support/run-operation.js';
+import { useRepositoryFolder } from '../support/repository-folder.js';
 import { descriptor, noSignal, recordOf, store, writeItem } from '../support/stored-saveset.js';
-import { useTemporaryFolder } from '../support/temporary-folder.js';
 
 describe('DirectoryRepository', () => {
-  const folder = useTemporaryFolder();
-  const path = (...names: string[]): string => join(folder(), 'repo', ...names);
-  const saveset = (...names: string[]): string => path('savesets', ...names);
-  const openRepository = (options: Parameters<typeof DirectoryRepository.open>[1] = {}): Promise<DirectoryRepository> =>
-    DirectoryRepository.open(path(), { create: true, ...options });
+  const { folder, path, saveset, openRepository } = useRepositoryFolder();
 
   describe('open', () => {
     it('makes a repository, and finds the same one again', async () => {

@@ -23,3 +23,10 @@ export class CapturedStream extends Writable {
     return this.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 }
+
+/** The types of the events that were written, in order. */
+export const typesOf = ({ events }: CapturedStream): unknown[] => events.map(({ type }) => type);
+
+/** The error in the last event. */
+export const failure = ({ events }: CapturedStream): Record<string, unknown> =>
+  (events.at(-1) as { error: Record<string, unknown> }).error;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { runCli } from '../../../src/host/cli/run-cli.js';
 import { memoryManifestPath } from '../../contract/support/memory-world.js';
 import { CapturedStream } from './captured-stream.js';
+import { useTemporaryFolder } from './temporary-folder.js';
 
 let clients = 0;
 
@@ -22,6 +23,11 @@ export interface Call {
   readonly onStart?: (signals: EventEmitter, out: CapturedStream) => void;
 }
 
+export interface HarnessOptions {
+  readonly settings?: object;
+  readonly config?: object;
+}
+
 const machines = [
   { id: 'm1', name: 'web', isRunning: true, sizeBytes: 300_000, seed: 1 },
   { id: 'm2', name: 'db', sizeBytes: 200_000, seed: 2 },
@@ -37,7 +43,7 @@ export class CliHarness {
 
   constructor(
     readonly folder: string,
-    { settings = {}, config = {} }: { readonly settings?: object; readonly config?: object } = {},
+    { settings = {}, config = {} }: HarnessOptions = {},
   ) {
     clients += 1;
     this.clientName = `cli-${clients}`;
@@ -75,4 +81,13 @@ export class CliHarness {
     const { out } = await this.run(['backup', source, '--json']);
     return (out.events.at(-1) as { savesetId: string }).savesetId;
   }
+}
+
+/** The command line in a new folder for each spec of the suite it is called in. */
+export function useCliHarness(): {
+  readonly folder: () => string;
+  readonly harness: (options?: HarnessOptions) => CliHarness;
+} {
+  const folder = useTemporaryFolder();
+  return { folder, harness: (options) => new CliHarness(folder(), options) };
 }
