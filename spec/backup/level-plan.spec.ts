@@ -36,6 +36,7 @@ const base = (fields: Partial<BaseDisk> = {}): BaseDisk => ({
   type: 'cbt_metadata',
   cbt_enabled: true,
   snapshot_of: 'ref-0' as RefOf<'VDI'>,
+  snapshot_time: '20260101T00:00:00Z',
   ...fields,
 });
 const facts = (records: readonly SavesetRecord[], fields: Partial<LevelFacts> = {}): LevelFacts => ({
@@ -175,6 +176,7 @@ describe('level-plan', () => {
       ['whose base the pool has not', 'BASE_MISSING', { bases: new Map() }],
       ['that left no base', 'BASE_MISSING', {}, saved({ disks: [{ baseId: 'nobody' }] })],
       ['that is tracked no more', 'CBT_DISABLED', untracked],
+      ['whose tracking the pool gave up', 'CBT_INVALID', { disks: [disk({ isTracked: false, hasLostTrack: true })] }],
       ['whose base lost its bitmap', 'CBT_INVALID', withBase({ cbt_enabled: false })],
       ['that the saveset does not have', 'DISK_NEW', { disks: [disk({ position: '7' })] }],
       [

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { loseTracking } from '../../src/simulator/behaviour/change-logs.js';
 import { ChainWorld, filled, mib } from './support/chain-world.js';
 import { errorOf, expectCode } from '../contract/support/run-operation.js';
 import { RecordingSink } from '../contract/support/recording-sink.js';
@@ -23,6 +24,13 @@ describe('journey: increments that can not be', function () {
       'a crash of the host spoilt the bitmap of the base',
       (at) => {
         at.patchVdi(at.baseOf('root'), { cbt_enabled: false });
+      },
+    ],
+    [
+      'CBT_INVALID',
+      'the storage gave up tracking, and said so in a message',
+      (at) => {
+        loseTracking(at.xen.running.pool, at.vdi('0'), 'VDI_CBT_METADATA_INCONSISTENT');
       },
     ],
     [

@@ -25,10 +25,12 @@ export interface DiskNow {
   readonly isTracked: boolean;
   /** Its storage can track changes. */
   readonly canBeTracked: boolean;
+  /** The pool says that it gave up tracking since the base; otherwise a disk that is not tracked was switched off. */
+  readonly hasLostTrack?: boolean;
 }
 
 /** What is in the pool under the uuid of a base. */
-export type BaseDisk = Pick<VdiRecord, 'type' | 'cbt_enabled' | 'snapshot_of'>;
+export type BaseDisk = Pick<VdiRecord, 'type' | 'cbt_enabled' | 'snapshot_of' | 'snapshot_time'>;
 
 export interface LevelFacts {
   readonly disks: readonly DiskNow[];
@@ -176,7 +178,8 @@ function judgeBase(disk: DiskNow, base: BaseDisk, { isTrackingLicensed, hasNbd }
   if (!isBitmapOnly) return 'SNAPSHOT_DIFFERENCE';
   if (!disk.isTracked) {
     if (!disk.canBeTracked) return 'SR_WITHOUT_CBT';
-    return isTrackingLicensed ? 'CBT_DISABLED' : 'NO_LICENCE';
+    if (!isTrackingLicensed) return 'NO_LICENCE';
+    return disk.hasLostTrack === true ? 'CBT_INVALID' : 'CBT_DISABLED';
   }
   return base.cbt_enabled ? 'NBD_UNAVAILABLE' : 'CBT_INVALID';
 }

@@ -7,7 +7,15 @@ import { RedactedLogger } from '../session/redact.js';
 import { changedExtents } from '../transfer/disk-extents.js';
 import { CHANGE_TRACKING } from '../xapi/storage-features.js';
 import { isXapiError } from '../xapi/xapi-error.js';
-import { isNullRef, NULL_REF, type PoolRecord, type RefOf, type VdiRecord } from '../xapi/xapi-records.js';
+import {
+  isNullRef,
+  NULL_REF,
+  type PoolRecord,
+  type RefOf,
+  type VdiRecord,
+  xapiDate,
+  xapiDateMs,
+} from '../xapi/xapi-records.js';
 import {
   type BaseDisk,
   chooseGround,
@@ -81,8 +89,10 @@ export class LevelPlanner {
       const type = machine.storages.get(disk.medium.record.SR)?.type ?? '';
       return toDiskNow(disk, trackable.has(type));
     });
-    const plan = planLevels(wish, { disks, history, bases, isTrackingLicensed, hasNbd });
-    return { plan, historyIds: history.ids, hasNbd, isTrackingLicensed };
+    const facts = { disks, history, bases, isTrackingLicensed, hasNbd };
+    const lost = await this.#lostTrack(planLevels(wish, facts), bases, signal);
+    const told = disks.map((disk) => ({ ...disk, hasLostTrack: lost.has(disk.id) }));
+    return { plan: planLevels(wish, { ...facts, disks: told }), historyIds: history.ids, hasNbd, isTrackingLicensed };
   }
 
   /**
@@ -136,6 +146,33 @@ export class LevelPlanner {
       if (isXapiError(error)) return undefined;
       throw error;
     }
+  }
+
+  /**
+   * Disks whose tracking somebody switched off, as it seems, but that the storage gave up by itself: it does so by the same
+   * switch, and says so in a message about the disk (facts 7.1).
+   */
+  async #lostTrack(
+    { disks }: LevelPlan,
+    bases: ReadonlyMap<string, BaseDisk>,
+    signal: AbortSignal,
+  ): Promise<ReadonlySet<string>> {
+    const lost = new Set<string>();
+    for (const { disk, reason } of disks) {
+      const base = [...bases.values()].find(({ snapshot_of: of }) => of === disk.ref);
+      if (reason !== 'CBT_DISABLED' || base === undefined) continue;
+      // Dates are whole seconds.
+      const args = ['VDI', disk.id, xapiDate(xapiDateMs(base.snapshot_time) - 1000)];
+      const messages = await this.pool.call<Readonly<Record<string, { readonly name?: unknown }>>>(
+        'message.get',
+        args,
+        {
+          signal,
+        },
+      );
+      if (Object.values(messages).some(({ name }) => String(name).startsWith('VDI_CBT_'))) lost.add(disk.id);
+    }
+    return lost;
   }
 
   /** Those that the pool still has; what is gone is left out. */

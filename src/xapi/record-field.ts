@@ -93,3 +93,8 @@ export function xapiDateMs(date: string): number {
   const ms = Date.parse(date.replace(/^(\d{4})(\d\d)(\d\d)T/, '$1-$2-$3T'));
   return Number.isNaN(ms) ? 0 : ms;
 }
+
+/** A date as XAPI takes it, in whole seconds. */
+export function xapiDate(ms: number): string {
+  return new Date(ms).toISOString().replace(/-|\.\d+/g, '');
+}

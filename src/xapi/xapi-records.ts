@@ -4,7 +4,7 @@
  */
 import { count, type FieldKind, flag, ref, refSet, text, textMap, textSet, word } from './record-field.js';
 
-export { isNullRef, NULL_REF, type RefOf, xapiDateMs } from './record-field.js';
+export { isNullRef, NULL_REF, type RefOf, xapiDate, xapiDateMs } from './record-field.js';
 
 export type PowerState = 'Halted' | 'Paused' | 'Running' | 'Suspended';
 type VbdType = 'Disk' | 'CD' | 'Floppy';
