@@ -93,9 +93,10 @@ export class DisksExporter {
     const { signal } = tools;
     const { plan, ready } = await this.#prepare(order, signal);
     for (const { level, record, changed } of ready) {
-      const expectedBytes = changed?.totalBytes ?? allocatedBytes(record);
-      const { disk, level: ofDisk, reason } = level;
-      order.onDecided({ type: 'level-decided', disk: disk.name, level: ofDisk, reason, expectedBytes });
+      const { disk, level: ofDisk, reason, parent } = level;
+      const expectedBytes = changed?.totalBytes ?? (parent === undefined ? allocatedBytes(record) : undefined);
+      const expected = expectedBytes === undefined ? {} : { expectedBytes };
+      order.onDecided({ type: 'level-decided', disk: disk.name, level: ofDisk, reason, ...expected });
     }
     const anew = <T>(transfer: (tools: ExportTools) => Promise<T>): Promise<T> =>
       repeatLostTransfer(this.pool, tools.sink, signal, (sink) => transfer({ ...tools, sink }));

@@ -49,7 +49,8 @@ export interface LevelDecided extends EventBase {
   readonly disk: string;
   readonly level: BackupLevel;
   readonly reason: string;
-  readonly expectedBytes: number;
+  /** What will be read of it; absent where only the storage finds out, while it sends. */
+  readonly expectedBytes?: number;
 }
 
 export interface ItemCompleted extends EventBase {

@@ -7,6 +7,7 @@ import { formatDuration } from '../../../src/host/progress/format-duration.js';
 import { JsonView } from '../../../src/host/progress/json-view.js';
 import { LineView } from '../../../src/host/progress/line-view.js';
 import {
+  formatLevel,
   formatProgress,
   type OperationEvent,
   percentOf,
@@ -74,6 +75,14 @@ const story: readonly OperationEvent[] = [
 const play = (view: ProgressView, events: readonly OperationEvent[]): void => {
   for (const event of events) view.onEvent(event);
 };
+
+describe('formatLevel', () => {
+  it('tells the bytes that a disk will cost only where they are known', () => {
+    const level = { type: 'level-decided', atMs: 1, disk: 'root', level: 'incremental', reason: 'CBT_OK' } as const;
+    expect(formatLevel({ ...level, expectedBytes: 0 })).to.equal('root: incremental (CBT_OK), 0 B');
+    expect(formatLevel(level)).to.equal('root: incremental (CBT_OK)');
+  });
+});
 
 describe('formatDuration', () => {
   const cases: readonly (readonly [number, string])[] = [

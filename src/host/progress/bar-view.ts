@@ -2,7 +2,14 @@ import { MultiBar, type SingleBar } from 'cli-progress';
 import { formatBytes } from '../../common/byte-size.js';
 import { type ByteProgress } from '../../contract/index.js';
 import { formatDuration } from './format-duration.js';
-import { formatProgress, formatSpeed, type OperationEvent, percentOf, type ProgressView } from './progress-view.js';
+import {
+  formatLevel,
+  formatProgress,
+  formatSpeed,
+  type OperationEvent,
+  percentOf,
+  type ProgressView,
+} from './progress-view.js';
 import { RateMeter } from './rate-meter.js';
 
 const BAR_CELLS = 24;
@@ -70,7 +77,7 @@ export class BarView implements ProgressView {
         break;
       case 'level-decided':
         if (event.level === 'full') break;
-        this.log(`${event.disk}: ${event.level} (${event.reason}), ${formatBytes(event.expectedBytes)}`);
+        this.log(formatLevel(event));
         break;
     }
   }

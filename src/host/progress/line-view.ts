@@ -1,7 +1,14 @@
 import { formatBytes } from '../../common/byte-size.js';
 import { type ItemCompleted, type Progress } from '../../contract/index.js';
 import { formatDuration } from './format-duration.js';
-import { formatProgress, formatSpeed, type OperationEvent, percentOf, type ProgressView } from './progress-view.js';
+import {
+  formatLevel,
+  formatProgress,
+  formatSpeed,
+  type OperationEvent,
+  percentOf,
+  type ProgressView,
+} from './progress-view.js';
 import { RateMeter } from './rate-meter.js';
 
 const PROGRESS_EVERY_MS = 5000;
@@ -28,7 +35,7 @@ export class LineView implements ProgressView {
         this.#say(event.phase);
         break;
       case 'level-decided':
-        this.#say(`${event.disk}: ${event.level} (${event.reason}), ${formatBytes(event.expectedBytes)}`);
+        this.#say(formatLevel(event));
         break;
       case 'item-started': {
         const { atMs } = event;

@@ -1,5 +1,5 @@
 import { formatBytes } from '../../common/byte-size.js';
-import { type BackupEvent, type ByteProgress, type RestoreEvent } from '../../contract/index.js';
+import { type BackupEvent, type ByteProgress, type LevelDecided, type RestoreEvent } from '../../contract/index.js';
 import { formatDuration } from './format-duration.js';
 import { type RateMeter } from './rate-meter.js';
 
@@ -19,6 +19,12 @@ export function formatProgress({ doneBytes, expectedBytes, expectedIs }: BytePro
   const done = formatBytes(doneBytes);
   if (expectedBytes === undefined || expectedIs === 'unknown') return done;
   return `${done} of ${expectedIs === 'estimate' ? 'about ' : ''}${formatBytes(expectedBytes)}`;
+}
+
+/** `root: incremental (CBT_OK), 1.0 MiB`; without bytes where nobody knows them yet. */
+export function formatLevel({ disk, level, reason, expectedBytes }: LevelDecided): string {
+  const cost = expectedBytes === undefined ? '' : `, ${formatBytes(expectedBytes)}`;
+  return `${disk}: ${level} (${reason})${cost}`;
 }
 
 /** Whole percent, never 100 before the end is proven; undefined when nobody knows the end. */
