@@ -40,6 +40,12 @@ describe('journey: some disks, and what they will cost', function () {
       });
     }
 
+    it('are warned about when no disk is left to be saved', async () => {
+      const { record } = await world.save({ options: { disks: ['0'], excludeDisks: ['0'] } });
+      expect(record.disks).to.deep.equal([]);
+      expect(record.warnings.map(({ code }) => code)).to.deep.equal(['NO_DISK_SAVED']);
+    });
+
     it('may come back later: then they are new to the chain', async () => {
       await world.store({ options: { excludeDisks: ['1'] } });
       const point = await world.store();

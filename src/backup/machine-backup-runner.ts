@@ -229,6 +229,9 @@ export class MachineBackupRunner {
       operation.warn('NO_BACKUP_TAG', `"${record.name_label}" is saved because it was named, although ${excluded}.`);
     }
     for (const { code, message } of plan.warnings) operation.warn(code, message);
+    if (disksOf(chosen.machine).length === 0 && chosen.excluded.some(({ by }) => by === 'request')) {
+      operation.warn('NO_DISK_SAVED', `The request leaves all disks of "${record.name_label}" out: no data is saved.`);
+    }
     // What an increment costs is known once its snapshot is there.
     if (levels.plan.form === 'disks') return;
     for (const { name, level, reason, sizeBytes } of plan.disks) {
