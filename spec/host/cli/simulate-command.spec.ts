@@ -113,8 +113,11 @@ describe('xen-backup simulate', () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => taken.once('listening', resolve));
     const { port } = taken.address() as { port: number };
-    const refused = await cli.run(['simulate', '--port', String(port)]);
+    for (const option of ['--port', '--control-port', '--http-port', '--nbd-port']) {
+      const refused = await cli.run(['simulate', option, String(port)]);
+      const hint = `hint: Choose another ${option}, or leave it out.`;
+      expect([refused.code, refused.err.lines[1]], option).to.deep.equal([2, hint]);
+    }
     taken.close();
-    expect([refused.code, refused.err.lines[1]]).to.deep.equal([2, 'hint: Choose another --port, or leave it out.']);
   });
 });

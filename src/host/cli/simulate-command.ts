@@ -151,12 +151,24 @@ function toStartError(error: unknown, options: SimulateOptions): BackupError {
   });
 }
 
-function hintFor(reason: string, { faults, release }: SimulateOptions): string {
-  if (/\b(cannot listen|EADDRINUSE|EACCES)\b/.test(reason)) return 'Choose another --port, or leave it out.';
+function hintFor(reason: string, { faults, release, ...ports }: SimulateOptions): string {
+  if (/\b(cannot listen|EADDRINUSE|EACCES)\b/.test(reason))
+    return `Choose another ${portOption(reason, ports)}, or leave it out.`;
   if (release !== undefined && reason.includes('known: ')) return 'Choose one of these with --release.';
   if (faults !== undefined && reason.includes(faults))
     return 'Correct the file given with --faults; see docs/simulator.md.';
   return 'Correct the file given with --pool.';
+}
+
+/** The option whose port is not free, as far as the reason tells it. */
+function portOption(
+  reason: string,
+  ports: Pick<SimulateOptions, 'port' | 'httpPort' | 'nbdPort' | 'controlPort'>,
+): string {
+  const isTaken = (port: number | undefined): boolean => port !== undefined && reason.endsWith(`:${port}`);
+  if (isTaken(ports.httpPort)) return '--http-port';
+  if (isTaken(ports.nbdPort)) return '--nbd-port';
+  return isTaken(ports.controlPort) ? '--control-port' : '--port';
 }
 
 function sayFacts({ line, paint }: CliOutput, facts: PoolFacts): void {
