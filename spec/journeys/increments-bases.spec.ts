@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { type BackupSource } from '../../src/contract/index.js';
 import { PENDING_BASE_LEASE_MS } from '../../src/session/run-marks.js';
 import { RecordingSink } from '../contract/support/recording-sink.js';
+import { errorOf } from '../contract/support/run-operation.js';
 import { CHAIN_POOL, ChainWorld, filled, mib } from './support/chain-world.js';
 
 const DAY_AND_MORE_MS = PENDING_BASE_LEASE_MS + 60_000;
@@ -102,6 +103,29 @@ describe('journey: the bases of increments', function () {
       });
     });
     await world.xen.source.close();
+    const after = world.xen.state();
+    expect(after.VM).to.deep.equal(before.VM);
+    expect(Object.keys(after.VDI ?? {})).to.deep.equal(Object.keys(before.VDI ?? {}));
+  });
+
+  it('leaves none of a backup that is cancelled while its base is marked', async () => {
+    world = await ChainWorld.start();
+    const before = world.xen.state();
+    const { faults } = world.xen.running.pool;
+    const forCall = faults.forCall.bind(faults);
+    const cancel = new AbortController();
+    let isMarkedAnew = false;
+    faults.forCall = (call) => {
+      // The mark of the snapshot goes, and then that of the base comes.
+      if (call === 'VM.remove_from_other_config') isMarkedAnew = true;
+      if (call === 'VM.add_to_other_config' && isMarkedAnew) cancel.abort();
+      return forCall(call);
+    };
+    const { signal } = cancel;
+    const request = { source: 'vm/web', savesetId: 's1', level: 'full', options: { format: 'disks' }, signal } as const;
+    const saving = world.xen.source.backup(request, new RecordingSink());
+    expect(await errorOf(saving)).to.include({ code: 'CANCELLED' });
+    expect(signal.aborted).to.equal(true);
     const after = world.xen.state();
     expect(after.VM).to.deep.equal(before.VM);
     expect(Object.keys(after.VDI ?? {})).to.deep.equal(Object.keys(before.VDI ?? {}));

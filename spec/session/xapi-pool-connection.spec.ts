@@ -7,6 +7,7 @@ import { Credentials } from '../../src/session/credentials.js';
 import { redactingLogger, Redactor } from '../../src/session/redact.js';
 import { XapiPoolConnection } from '../../src/session/xapi-pool-connection.js';
 import { type RunningPool, startSimulatedPool } from '../../src/simulator/index.js';
+import { SimulatedFailure } from '../../src/simulator/simulated-failure.js';
 import { type RefOf } from '../../src/xapi/xapi-records.js';
 import { taskResultValues } from '../../src/xapi/task-result.js';
 import { XenApiClient } from '../../src/xapi/xen-api-client.js';
@@ -279,6 +280,26 @@ describe('XapiPoolConnection, with a simulated pool', () => {
       await endless.settled(1);
       await endless.release();
       remove();
+      expect(sim.pool.store.all('task')).to.deep.equal([]);
+    });
+
+    it('tells the pool to end a task before it waits for that (found by torture)', async () => {
+      const connection = await open();
+      const { tasks } = sim.pool;
+      const cut = await connection.createTask('label', 'description');
+      const work = tasks.signalOf(cut.ref);
+      work.addEventListener('abort', () => {
+        tasks.fail(cut.ref, new SimulatedFailure('TASK_CANCELLED', [cut.ref]));
+      });
+      await cut.settled(600_000);
+      expect(work.aborted).to.equal(true);
+      await cut.release();
+      // One that has ended is not waited for.
+      const ended = await connection.createTask('label', 'description');
+      tasks.succeed(ended.ref, '');
+      await ended.verdict;
+      await ended.settled(600_000);
+      await ended.release();
       expect(sim.pool.store.all('task')).to.deep.equal([]);
     });
 

@@ -23,8 +23,8 @@ describe('Interrupts', () => {
     expect(notes).to.have.length(2);
   });
 
-  // Found by torture: the process was ended by the signal, as if nothing had been done.
-  it('keeps the outcome of work that is over', () => {
+  // The process was ended by the signal, as if nothing had been done.
+  it('keeps the outcome of work that is over (found by torture)', () => {
     const { signals, left, notes, interrupts } = interruptible();
     interrupts.end(EXIT.warnings);
     signals.emit('SIGINT');

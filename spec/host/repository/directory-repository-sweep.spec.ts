@@ -31,7 +31,7 @@ describe('DirectoryRepository', () => {
       await running.discard();
     });
 
-    it('takes the lease that a run left when it died right after its record, and only that', async () => {
+    it('takes the lease that a run left when it died right after its record, and only that (found by torture)', async () => {
       const clock = new VirtualClock(Date.now());
       const repository = await openRepository({ clock });
       const running = await repository.begin('running');
@@ -63,8 +63,8 @@ describe('DirectoryRepository', () => {
       expect([...(await repository.sweep())].sort()).to.deep.equal(['broken-lease', 'elsewhere', 'no-lease']);
     });
 
-    // Found by torture: what a lease is written through was taken for an item, and the folder stayed for ever.
-    it('takes a folder whose run died while it wrote its lease', async () => {
+    // What a lease is written through was taken for an item, and the folder stayed for ever.
+    it('takes a folder whose run died while it wrote its lease (found by torture)', async () => {
       const clock = new VirtualClock(Date.now());
       const repository = await openRepository({ clock });
       mkdirSync(saveset('killed'), { recursive: true });

@@ -134,8 +134,8 @@ describe('DirectoryRepository', () => {
       await writer.commit(recordOf('a', { 'disk-0.img': Buffer.from('x') }));
     });
 
-    // Found by torture: a backup that began an item anew after its coordinator had gone was refused now and then.
-    it('takes an item anew that is given up in this moment', async () => {
+    // A backup that began an item anew after its coordinator had gone was refused now and then.
+    it('takes an item anew that is given up in this moment (found by torture)', async () => {
       const writer = await (await openRepository()).begin('a');
       const stream = await writer.sink.openItem(descriptor('disk-0.img'), noSignal);
       stream.write('half');
