@@ -4,6 +4,7 @@ import { type Fault } from '../../src/simulator/index.js';
 import { RecordingSink } from '../contract/support/recording-sink.js';
 import { errorOf, eventsOf, expectCode, reportOf } from '../contract/support/run-operation.js';
 import { ChainWorld } from './support/chain-world.js';
+import { recordCalls } from './support/pool-calls.js';
 import { startXenWorld, type XenWorld } from './support/xen-world.js';
 
 describe('journey: backup that meets trouble', () => {
@@ -145,13 +146,7 @@ describe('journey: backup that meets trouble', () => {
   });
 
   it('asks for one machine when it is named by its UUID, and for all when that is only a name', async () => {
-    const calls: string[] = [];
-    const { faults: plan } = world.running.pool;
-    const original = plan.forCall.bind(plan);
-    plan.forCall = (call) => {
-      calls.push(call);
-      return original(call);
-    };
+    const calls = recordCalls(world.running);
     const uuid = world.uuidOf('db');
     const resolved = await world.source.resolve([uuid, `vm/${uuid.toUpperCase()}`]);
     expect(resolved.map(({ id }) => id)).to.deep.equal([uuid, uuid]);
@@ -162,13 +157,7 @@ describe('journey: backup that meets trouble', () => {
   });
 
   it('makes few calls for a machine with one disk', async () => {
-    const calls: string[] = [];
-    const { faults: plan } = world.running.pool;
-    const original = plan.forCall.bind(plan);
-    plan.forCall = (call) => {
-      calls.push(call);
-      return original(call);
-    };
+    const calls = recordCalls(world.running);
     world.patch('VM', world.uuidOf('db'), {
       power_state: 'Running',
       resident_on: world.running.pool.store.all('host')[0]![0],

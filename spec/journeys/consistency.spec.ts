@@ -3,6 +3,7 @@ import { type ReconcileReport, type SavesetRecord } from '../../src/contract/ind
 import { type PoolDefinition } from '../../src/simulator/index.js';
 import { RecordingSink } from '../contract/support/recording-sink.js';
 import { errorOf, reportOf } from '../contract/support/run-operation.js';
+import { dieAtCall, recordCalls } from './support/pool-calls.js';
 import { startXenWorld, type XenWorld } from './support/xen-world.js';
 
 type Vm = NonNullable<PoolDefinition['vms']>[number];
@@ -60,16 +61,6 @@ describe('journey: consistency', () => {
     );
   const powerOf = (name: string): unknown => world.field('VM', world.uuidOf(name), 'power_state');
   const codesOf = ({ warnings }: SavesetRecord): readonly string[] => warnings.map(({ code }) => code);
-  const callsOf = (): string[] => {
-    const calls: string[] = [];
-    const { faults } = world.running.pool;
-    const original = faults.forCall.bind(faults);
-    faults.forCall = (call) => {
-      calls.push(call.replace('Async.', ''));
-      return original(call);
-    };
-    return calls;
-  };
 
   afterEach(() => world.close());
 
@@ -77,7 +68,7 @@ describe('journey: consistency', () => {
     beforeEach(() => start());
 
     it('shuts the machine down, saves it without a snapshot, and starts it again', async () => {
-      const calls = callsOf();
+      const calls = recordCalls(world.running);
       const record = await save('web', { consistency: 'offline' });
       expect(record).to.deep.include({ consistency: 'offline', warnings: [] });
       expect(calls).to.include('VM.clean_shutdown').and.not.include('VM.snapshot');
@@ -95,7 +86,7 @@ describe('journey: consistency', () => {
         seen.push(powerOf('web'));
         return open(item);
       };
-      const calls = callsOf();
+      const calls = recordCalls(world.running);
       const options = { consistency: 'offline', offline: 'short' };
       const { record } = await reportOf(world.source.backup({ source: 'vm/web', savesetId: 'one', options }, sink));
       expect(record).to.deep.include({ consistency: 'offline', warnings: [] });
@@ -109,7 +100,7 @@ describe('journey: consistency', () => {
 
     it('looks for the room of that snapshot before the machine goes down', async () => {
       world.patch('SR', world.uuidOf('Main', 'SR'), { physical_size: 1024 });
-      const calls = callsOf();
+      const calls = recordCalls(world.running);
       expect((await refusal('web', { consistency: 'offline', offline: 'short' })).code).to.equal('STORAGE_FULL');
       expect(calls).to.not.include('VM.clean_shutdown');
     });
@@ -117,16 +108,9 @@ describe('journey: consistency', () => {
     describe('after a crash of the process', () => {
       /** Dies when the machine is down. */
       const crash = async (): Promise<void> => {
-        const { faults } = world.running.pool;
-        const forCall = faults.forCall.bind(faults);
-        let isDead = false;
-        faults.forCall = (call) => {
-          if (isDead) return [{ failWith: ['INTERNAL_ERROR', 'the process is dead'] }];
-          if (call.endsWith('task.create')) isDead = powerOf('web') === 'Halted';
-          return isDead ? [{ failWith: ['INTERNAL_ERROR', 'the process is dead'] }] : forCall(call);
-        };
+        const end = dieAtCall(world.running, (call) => call === 'task.create' && powerOf('web') === 'Halted');
         await refusal('web', { consistency: 'offline' });
-        faults.forCall = forCall;
+        end();
         expect(powerOf('web')).to.equal('Halted');
       };
       const reconcileLater = async (laterMs = 3_600_000): Promise<ReconcileReport> => {
@@ -245,7 +229,7 @@ describe('journey: consistency', () => {
     it('is had where release and guest offer it, without being asked for', async () => {
       await start(OLD_RELEASE);
       const before = world.state();
-      const calls = callsOf();
+      const calls = recordCalls(world.running);
       expect(await save('sql')).to.deep.include({ consistency: 'quiesced', warnings: [] });
       expect(calls).to.include('VM.snapshot_with_quiesce').and.not.include('VM.snapshot');
       expect(world.state()).to.deep.equal(before);

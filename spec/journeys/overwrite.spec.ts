@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { type PoolState } from '../../src/simulator/index.js';
 import { errorOf, expectCode, reportOf } from '../contract/support/run-operation.js';
+import { dieAtCall, recordCalls } from './support/pool-calls.js';
 import { startXenWorld, type XenWorld } from './support/xen-world.js';
 
 /** The state of the pool in terms that survive a VBD or VIF being made anew: no references or UUIDs of those. */
@@ -158,13 +159,7 @@ describe('journey: overwrite that fails', function () {
     const uuid = other.uuidOf('db');
     const { record, sink } = await other.backup('vm/db');
     change(other, uuid);
-    const calls: string[] = [];
-    const { faults } = other.running.pool;
-    const original = faults.forCall.bind(faults);
-    faults.forCall = (call) => {
-      calls.push(call.replace(/^Async\./, ''));
-      return original(call);
-    };
+    const calls = recordCalls(other.running);
     await reportOf(other.source.restore({ mode: 'overwrite' }, sink.media(record)));
     await other.close();
     return calls;
@@ -213,20 +208,14 @@ describe('journey: overwrite that fails', function () {
     const uuid = world.uuidOf('db');
     const { record, sink } = await world.backup('vm/db');
     const wanted = world.disksOf(uuid);
-    const { faults } = world.running.pool;
-    const forCall = faults.forCall.bind(faults);
     const outcomes = new Set<string>();
     for (let last = calls.indexOf('VBD.destroy') - 4; last < calls.length; last += 1) {
       change(world, uuid);
       const changed = world.disksOf(uuid);
       const before = essence(world.state());
-      let made = 0;
-      faults.forCall = (call) => {
-        made += 1;
-        return made > last ? [{ failWith: ['INTERNAL_ERROR', 'the process is dead'] }] : forCall(call);
-      };
+      const end = dieAtCall(world.running, (_call, callsBefore) => callsBefore >= last);
       await reportOf(world.source.restore({ mode: 'overwrite' }, sink.media(record))).catch(() => undefined);
-      faults.forCall = forCall;
+      end();
       const later = await world.anotherProcess(3_600_000);
       const report = await later.source.reconcile();
       await later.close();

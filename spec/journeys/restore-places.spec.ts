@@ -3,6 +3,7 @@ import { type RestorePlan, type RestoreRequest, type SavesetRecord } from '../..
 import { type PoolDefinition } from '../../src/simulator/index.js';
 import { type RecordingSink } from '../contract/support/recording-sink.js';
 import { errorOf, expectCode, reportOf } from '../contract/support/run-operation.js';
+import { dieAtCall, recordCalls } from './support/pool-calls.js';
 import { SMALL_POOL, startXenWorld, type XenWorld } from './support/xen-world.js';
 
 /** Two hosts, storage of one of them, and a machine with a disk on each kind of storage. */
@@ -136,26 +137,16 @@ describe('journey: where the disks of a restore go', function () {
   });
 
   it('is taken away by another process after a crash at any moment of the way round', async () => {
-    const { faults } = world.running.pool;
-    const forCall = faults.forCall.bind(faults);
-    const calls: string[] = [];
-    faults.forCall = (call) => {
-      calls.push(call);
-      return forCall(call);
-    };
+    const calls = recordCalls(world.running);
     await reportOf(world.source.restore(asNew({}, { name: 'first' }), sink.media(record)));
-    const from = calls.findIndex((call) => call.endsWith('VDI.copy'));
-    const to = calls.findLastIndex((call) => call === 'VDI.destroy');
+    const from = calls.indexOf('VDI.copy');
+    const to = calls.lastIndexOf('VDI.destroy');
     expect(from).to.be.greaterThan(0);
     const before = world.state();
     for (let last = from; last <= to + 1; last += 1) {
-      let made = 0;
-      faults.forCall = (call) => {
-        made += 1;
-        return made > last ? [{ failWith: ['INTERNAL_ERROR', 'the process is dead'] }] : forCall(call);
-      };
+      const end = dieAtCall(world.running, (_call, callsBefore) => callsBefore >= last);
       await reportOf(world.source.restore(asNew(), sink.media(record))).catch(() => undefined);
-      faults.forCall = forCall;
+      end();
       const later = await world.anotherProcess(3_600_000);
       const report = await later.source.reconcile();
       await later.close();

@@ -3,6 +3,7 @@ import { type SavesetRecord } from '../../src/contract/index.js';
 import { type PoolDefinition } from '../../src/simulator/index.js';
 import { RecordingSink } from '../contract/support/recording-sink.js';
 import { errorOf, reportOf } from '../contract/support/run-operation.js';
+import { onCall, recordCalls } from './support/pool-calls.js';
 import { startXenWorld, type XenWorld } from './support/xen-world.js';
 
 type Vm = NonNullable<PoolDefinition['vms']>[number];
@@ -36,17 +37,11 @@ const POOL: PoolDefinition = {
 
 describe('journey: storage is looked at before a snapshot', () => {
   let world: XenWorld;
-  let calls: string[];
+  let calls: readonly string[];
 
   beforeEach(async () => {
     world = await startXenWorld({ poolFile: POOL });
-    calls = [];
-    const { faults } = world.running.pool;
-    const original = faults.forCall.bind(faults);
-    faults.forCall = (call) => {
-      calls.push(call.replace('Async.', ''));
-      return original(call);
-    };
+    calls = recordCalls(world.running);
   });
 
   afterEach(() => world.close());
@@ -110,15 +105,13 @@ describe('journey: storage is looked at before a snapshot', () => {
 
   it('goes on as soon as the storage has caught up', async () => {
     let looks = 0;
-    const { faults, store } = world.running.pool;
-    const original = faults.forCall.bind(faults);
-    faults.forCall = (call) => {
+    const { store } = world.running.pool;
+    onCall(world.running, (call) => {
       if (call === 'event.from' && countOf('VM.get_all_records') > 0) looks += 1;
       if (looks === 6) {
         for (const [ref] of store.all('VDI')) store.patch('VDI', ref, { sm_config: {} });
       }
-      return original(call);
-    };
+    });
     expect((await save('deep')).warnings).to.deep.equal([]);
   });
 
