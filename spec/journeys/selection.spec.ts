@@ -53,5 +53,15 @@ describe('journey: selection of several machines', () => {
     await expectCode(select(['vm/none-*']), 'OBJECT_NOT_FOUND');
     await expectCode(select(['vm/*'], ['twin']), 'OBJECT_AMBIGUOUS');
     await expectCode(select(['web'], ['web']), 'OBJECT_NOT_FOUND');
+    await expectCode(select(['web', 'vm/']), 'REQUEST_INVALID');
+  });
+
+  it('tells which of several names stand for nothing, and takes the others', async () => {
+    const { targets, failed } = await select(['web', 'gone', 'twin', 'template/golden']);
+    expect(targets.map(({ displayName }) => displayName)).to.deep.equal(['web', 'golden']);
+    expect(failed.map(({ name, error }) => [name, error.code])).to.deep.equal([
+      ['gone', 'OBJECT_NOT_FOUND'],
+      ['twin', 'OBJECT_AMBIGUOUS'],
+    ]);
   });
 });

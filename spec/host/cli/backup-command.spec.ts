@@ -48,12 +48,35 @@ describe('xen-backup', () => {
       expect(typesOf(out).filter((type) => type === 'completed')).to.have.length(2);
     });
 
-    it('starts nothing when a name is wrong, and lists what an ambiguous one could mean', async () => {
-      const { code, err } = await harness().run(['backup', 'web', 'twin']);
+    it('lists what an ambiguous name could mean', async () => {
+      const { code, err } = await harness().run(['backup', 'twin']);
       expect(code).to.equal(1);
       expect(err.lines).to.include.members(['error OBJECT_AMBIGUOUS: twin fits 2 machines.', '  vm/t1', '  vm/t2']);
       expect(readdirSync(join(folder(), 'repo', 'savesets'))).to.deep.equal([]);
-      expect((await harness().run(['backup', 'web', 'nobody'])).code).to.equal(1);
+    });
+
+    it('saves the others when names of several stand for nothing, and ends with 1', async () => {
+      const { code, out, err } = await harness().run(['backup', 'nobody', 'web', 'twin', 'db']);
+      expect(code).to.equal(1);
+      expect(err.lines.join('\n'))
+        .to.contain('nobody: error OBJECT_NOT_FOUND: ')
+        .and.contain('twin: error OBJECT_AMBIGUOUS: ');
+      expect(out.lines.at(-1)).to.equal('2 of 4 saved, 2 failed');
+      expect(readdirSync(join(folder(), 'repo', 'savesets'))).to.have.length(2);
+    });
+
+    it('saves nothing when none of several names stands for anything', async () => {
+      const { code, out } = await harness().run(['backup', 'nobody', 'no one', '--json']);
+      expect(code).to.equal(1);
+      expect(out.events).to.deep.include({
+        type: 'summary',
+        isDryRun: false,
+        selected: 2,
+        good: 0,
+        warned: 0,
+        failed: 2,
+        skipped: 0,
+      });
     });
 
     it('goes on with the next after one that fails, and ends with 1', async () => {

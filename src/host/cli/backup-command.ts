@@ -82,7 +82,7 @@ export const backupCommand: CommandModule = {
       `
 Names and patterns are looked up when the task runs, before the first backup starts. Patterns: vm/web-*, template/*, vm/*
 for all machines, tag:nightly, state:running; * and ? stand for characters. Each machine is a backup of its own: one that
-fails does not stop the others.
+fails, and a name that stands for nothing any more, does not stop the others.
 
 Options of the provider (-o), the default first:
 ${optionHelp(BACKUP_OPTIONS)}
@@ -116,16 +116,18 @@ Examples:
       const source = await host.openSource();
       const selection = await resolveSelection(source, names, options.exclude ?? [], signal);
       saySelection(context.output, selection);
+      const isOneOfMany = selection.targets.length + selection.failed.length > 1;
       const isAlone = options.concurrency === 1 || selection.targets.length === 1;
-      const codes = await concurrently(
+      const outcomes = await concurrently(
         selection.targets,
         options.concurrency,
         (target) =>
           isDryRun || repository === undefined
-            ? estimateOne(context, { source, target, repository, request })
-            : saveOne(context, host, { source, target, repository, request }, isAlone),
+            ? estimateOne(context, { source, target, repository, request, isOneOfMany })
+            : saveOne(context, host, { source, target, repository, request, isOneOfMany }, isAlone),
         () => signal.aborted,
       );
+      const codes = [...outcomes, ...selection.failed.map(({ error }) => exitCodeOf(error.code))];
       if (!signal.aborted) sayOutcome(context.output, selection, codes, !isDryRun);
       const hasTrouble = selection.skipped.some(({ isSkippedByTrouble = false }) => isSkippedByTrouble);
       return worstOf(hasTrouble ? [...codes, EXIT.warnings] : codes);
@@ -138,6 +140,8 @@ interface OneBackup {
   readonly target: ResolvedSource;
   readonly repository: DirectoryRepository;
   readonly request: RequestParts;
+  /** Its failure has to say whose it is. */
+  readonly isOneOfMany: boolean;
 }
 
 /** A failure is told here, so that the next backup gets its turn. */
@@ -169,7 +173,7 @@ async function saveOne(
   } catch (error) {
     view.close();
     const known = toHostError(error);
-    output.failure(known, labels);
+    output.failure(known, labels, job.isOneOfMany ? job.target.displayName : undefined);
     return exitCodeOf(known.code);
   }
 }
@@ -202,6 +206,7 @@ async function estimateOne(
     target,
     repository,
     request,
+    isOneOfMany,
   }: Omit<OneBackup, 'repository'> & { readonly repository: DirectoryRepository | undefined },
 ): Promise<ExitCode> {
   try {
@@ -213,12 +218,13 @@ async function estimateOne(
     return EXIT.done;
   } catch (error) {
     const known = toHostError(error);
-    output.failure(known, { source: target.path });
+    output.failure(known, { source: target.path }, isOneOfMany ? target.displayName : undefined);
     return exitCodeOf(known.code);
   }
 }
 
-function saySelection(output: CliOutput, { skipped, idleExclusions }: BackupSelection): void {
+function saySelection(output: CliOutput, { failed, skipped, idleExclusions }: BackupSelection): void {
+  for (const { name, error } of failed) output.failure(error, { source: name }, name);
   for (const exclusion of idleExclusions) output.note(`note: --exclude ${withoutControls(exclusion)} fits nothing.`);
   for (const { path, displayName, skipReason } of skipped) {
     output.json({ type: 'skipped', source: path, displayName, reason: skipReason });
@@ -229,16 +235,17 @@ function saySelection(output: CliOutput, { skipped, idleExclusions }: BackupSele
 /** One line about all, when there are several. */
 function sayOutcome(
   output: CliOutput,
-  { targets, skipped }: BackupSelection,
+  { targets, failed, skipped }: BackupSelection,
   codes: readonly ExitCode[],
   isSaving: boolean,
 ): void {
-  if (targets.length + skipped.length < 2) return;
+  const selected = targets.length + failed.length;
+  if (selected + skipped.length < 2) return;
   const good = codes.filter((code) => code === EXIT.done || code === EXIT.warnings).length;
   const warned = codes.filter((code) => code === EXIT.warnings).length;
-  const counts = { selected: targets.length, good, warned, failed: targets.length - good, skipped: skipped.length };
+  const counts = { selected, good, warned, failed: selected - good, skipped: skipped.length };
   output.json({ type: 'summary', isDryRun: !isSaving, ...counts });
-  const text = `${good} of ${targets.length} ${isSaving ? 'saved' : 'could be saved'}`;
+  const text = `${good} of ${selected} ${isSaving ? 'saved' : 'could be saved'}`;
   const others = [
     [counts.warned, 'with warnings'],
     [counts.failed, 'failed'],

@@ -92,11 +92,15 @@ export class CliOutput {
     for (const text of tableLines(cells, right)) this.line(text);
   }
 
-  /** `error CODE: sentence` and a hint on standard error; with --json also the last line on standard output. */
-  failure(error: BackupError, labels: Readonly<Record<string, string>> = {}): void {
+  /**
+   * `error CODE: sentence` and a hint on standard error; with --json also the last line on standard output. `whose` comes
+   * before it where several go on beside each other.
+   */
+  failure(error: BackupError, labels: Readonly<Record<string, string>> = {}, whose?: string): void {
     const { redactor, err, isDebug } = this.options;
     const text = (value: string): string => withoutControls(redactor.text(value));
-    err.write(`error ${error.code}: ${text(error.message)}\n`);
+    const subject = whose === undefined ? '' : `${text(whose)}: `;
+    err.write(`${subject}error ${error.code}: ${text(error.message)}\n`);
     if (error.hint !== undefined) err.write(`hint: ${text(error.hint)}\n`);
     for (const line of factsOf(error)) err.write(`  ${text(line)}\n`);
     if (isDebug) err.write(`${redactor.text(stackOf(error))}\n`);
