@@ -26,7 +26,7 @@ describe('xen-backup', () => {
       await cli.run(['backup', 'db', '--repository', elsewhere]);
       await cli.run(['prune', '--keep-last', '1', '--repository', elsewhere]);
       const { out } = await cli.run(['list', 'nobody'], { environment: { XEN_BACKUP_REPOSITORY: elsewhere } });
-      expect(out.text).to.equal(`No savesets in ${elsewhere}.\n`);
+      expect(out.text).to.equal(`No savesets of "nobody" in ${elsewhere}.\n`);
     });
 
     it('name damaged savesets, with 3 from list and 1 from verify', async () => {

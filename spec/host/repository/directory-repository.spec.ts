@@ -216,6 +216,23 @@ describe('DirectoryRepository', () => {
       await expectCode(repository.find('nothing'), 'SAVESET_NOT_FOUND');
     });
 
+    it('find no newest when savesets of several sources bear the name', async () => {
+      const repository = await openRepository();
+      const source = (id: string, originId = 'lab'): Partial<SavesetRecord> => ({
+        source: { path: `vm/${id}`, kind: 'vm', id, displayName: 'twin', originId, originName: originId },
+      });
+      await store(repository, 'first', { ...source('t1'), createdAt: '2026-01-01T00:00:00.000Z' });
+      await store(repository, 'second', { ...source('t2'), createdAt: '2026-01-02T00:00:00.000Z' });
+      const { context } = await expectCode(repository.find('latest:vm/twin'), 'OBJECT_AMBIGUOUS');
+      expect(context.candidates).to.deep.equal([
+        'latest:t1 (vm "twin" of "lab", last saved 2026-01-01T00:00:00.000Z)',
+        'latest:t2 (vm "twin" of "lab", last saved 2026-01-02T00:00:00.000Z)',
+      ]);
+      expect((await repository.find('latest:t1')).savesetId).to.equal('first');
+      const { hint } = await expectCode(repository.find('latest:nobody'), 'SAVESET_NOT_FOUND');
+      expect(hint).to.contain('There are savesets of vm/twin.');
+    });
+
     it('list a record as it is now, however often they are listed', async () => {
       const repository = await openRepository();
       const record = await store(repository, 'a');

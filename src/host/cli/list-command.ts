@@ -1,6 +1,7 @@
 import { formatBytes } from '../../common/byte-size.js';
 import { type SavesetRecord } from '../../contract/index.js';
-import { type Cell } from './cli-output.js';
+import { isOf } from '../repository/latest-saveset.js';
+import { type Cell, withoutControls } from './cli-output.js';
 import { type CommandModule } from './command-module.js';
 import { addCommonOptions, type CommonOptions } from './common-options.js';
 import { EXIT } from './exit-code.js';
@@ -26,7 +27,8 @@ Examples:
       const { records, damaged } = await (await host.repository()).list();
       const shown = records.filter((record) => wanted === undefined || isOf(record, wanted));
       for (const record of shown) output.json({ type: 'saveset', record });
-      if (shown.length === 0) output.line(`No savesets in ${host.repositoryPath}.`);
+      const whose = wanted === undefined || records.length === 0 ? '' : ` of "${withoutControls(wanted)}"`;
+      if (shown.length === 0) output.line(`No savesets${whose} in ${host.repositoryPath}.`);
       else
         output.table(['SAVESET', 'SOURCE', 'SAVED', 'LEVEL', 'CONSISTENCY', 'SIZE'], shown.map(rowOf), { right: [5] });
       for (const { savesetId, error } of damaged) {
@@ -37,10 +39,6 @@ Examples:
     });
   },
 };
-
-export function isOf({ source: { path, kind, id, displayName } }: SavesetRecord, wanted: string): boolean {
-  return [path, id, displayName, `${kind}/${displayName}`].includes(wanted);
-}
 
 export function sizeOf({ items }: SavesetRecord): number {
   return items.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -10,6 +10,7 @@ import {
 } from '../../contract/index.js';
 import { systemCode, toHostError } from '../to-host-error.js';
 import { openNewFile, type OpenItemHandle } from './item-file.js';
+import { latestOf } from './latest-saveset.js';
 import { byAge, type KeepRules, planPrune, type PrunePlan } from './prune-plan.js';
 import {
   createRepository,
@@ -147,18 +148,15 @@ export class DirectoryRepository {
   }
 
   /**
-   * A saveset by id, or the newest one of a source by `latest:<path, id or name>`.
-   * @throws {BackupError} as `read`
+   * A saveset by id, or the newest one of a source by `latest:<path, id or name>`. A name that savesets of several sources
+   * bear picks none of them: a restore of the wrong one could not be taken back.
+   * @throws {BackupError} as `read`; OBJECT_AMBIGUOUS with the candidates.
    */
   async find(reference: string): Promise<SavesetRecord> {
     if (!reference.startsWith('latest:')) return this.read(reference);
     const wanted = reference.slice('latest:'.length);
     const { records } = await this.list();
-    const found = records.findLast(({ source: { path, kind, id, displayName } }) =>
-      [path, id, displayName, `${kind}/${displayName}`].includes(wanted),
-    );
-    if (found === undefined) throw notFound(reference);
-    return found;
+    return latestOf(records, wanted);
   }
 
   /** The savesets of a source that its next backup may build on, oldest first. */
