@@ -109,6 +109,18 @@ describe('journey: pool metadata and hosts', () => {
       await source.close();
     });
 
+    it('says that the certificate of a member is not trusted, and whose it is', async () => {
+      const [first, second] = world.running.hosts;
+      const source = await world.open({ trust: { fingerprints: [first?.fingerprint256] } });
+      const all = await source.resolve(['host/*']);
+      expect(all[1]?.skipReason).to.match(/^its certificate is not trusted \(/);
+      const error = await errorOf(source.backup({ source: 'host/host-b', savesetId: 'x' }, new RecordingSink()));
+      expect(error.code).to.equal('SOURCE_UNTRUSTED');
+      expect(error.hint).to.contain(`xen-backup trust https://${second?.address}:`);
+      expect(error.context.fingerprint).to.equal(second?.fingerprint256);
+      await source.close();
+    });
+
     it('leaves a machine called meta-data within reach', async () => {
       world.patch('VM', world.uuidOf('db'), { name_label: 'meta-data' });
       const [metadata, machine] = await world.source.resolve(['meta-data', 'vm/meta-data']);

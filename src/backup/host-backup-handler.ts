@@ -14,12 +14,15 @@ import { HostArchiveReader, type HostArchiveSummary } from '../format/host-archi
 import { HOST_ITEM, type HostDetails, RUNBOOK_ITEM } from '../format/pool-details.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { PoolConnection } from '../session/pool-connection.js';
+import { unreachableHost, whyUnreachable } from '../session/unreachable-host.js';
 import { type HostRecord } from '../xapi/xapi-records.js';
 import { type BackupHandler, type BackupProgressEvent } from './backup-handler.js';
 import { parseFullOnly } from './backup-options.js';
 import { type ItemBackup, ItemBackupRunner } from './item-backup-runner.js';
 import { hostFacts, isLive, loadPoolFacts, type PoolFacts, releaseOf } from './pool-facts.js';
 import { hostRunbook } from './runbook.js';
+
+const NOT_LIVE = 'the pool does not hear of it, so it is down or cut off';
 
 /** The control domain of a host, made by the host itself. */
 @injectable()
@@ -81,13 +84,16 @@ export class HostBackupHandler implements BackupHandler {
       order,
       async (facts) => {
         const host = resolveHost(source.id, facts.hosts.values());
-        const reason = await this.#unreachable(facts, host, signal);
-        if (reason === undefined) return;
-        throw new BackupError('SOURCE_UNREACHABLE', `The host "${host.name_label}" can't be saved: ${reason}.`, {
-          hint: 'Start the host, or look at the network between it and this machine.',
-          isRetriable: true,
-          context: { host: host.uuid, address: host.address },
-        });
+        const what = `The host "${host.name_label}" can't be saved`;
+        if (!isLive(facts, host)) {
+          throw new BackupError('SOURCE_UNREACHABLE', `${what}: ${NOT_LIVE}.`, {
+            hint: 'Start the host, or look at the network between it and this machine.',
+            isRetriable: true,
+            context: { host: host.uuid, address: host.address },
+          });
+        }
+        const trouble = await this.pool.troubleReaching(host.uuid, signal);
+        if (trouble !== undefined) throw unreachableHost(what, host, trouble);
       },
       (backup) => this.#save(backup, resolveHost(source.id, backup.facts.hosts.values())),
     );
@@ -128,9 +134,9 @@ export class HostBackupHandler implements BackupHandler {
 
   /** Why a member can't be saved now: a sentence's end. */
   async #unreachable(facts: PoolFacts, host: HostRecord, signal?: AbortSignal): Promise<string | undefined> {
-    if (!isLive(facts, host)) return 'the pool does not hear of it, so it is down or cut off';
-    if (await this.pool.reaches(host.uuid, signal)) return undefined;
-    return `no connection to it at ${host.address} opens from here`;
+    if (!isLive(facts, host)) return NOT_LIVE;
+    const trouble = await this.pool.troubleReaching(host.uuid, signal);
+    return trouble === undefined ? undefined : whyUnreachable(host, trouble);
   }
 
   async #clientHost(hosts: Iterable<HostRecord>): Promise<HostRecord> {

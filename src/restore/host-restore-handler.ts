@@ -11,6 +11,7 @@ import {
 import { HostArchiveReader } from '../format/host-archive-reader.js';
 import { HOST_ITEM, type HostDetails, hostDetailsSchema } from '../format/pool-details.js';
 import { PoolConnection } from '../session/pool-connection.js';
+import { unreachableHost } from '../session/unreachable-host.js';
 import { type FlowCheck } from '../transfer/checked-stream.js';
 import { type HostRecord } from '../xapi/xapi-records.js';
 import { type ItemRestore, type ItemRestoreOutcome, ItemRestoreRunner } from './item-restore-runner.js';
@@ -82,17 +83,8 @@ export class HostRestoreHandler implements KindRestoreHandler {
     const hosts = await this.connection.allRecords('host', signal === undefined ? {} : { signal });
     const host = targetHost(wish, details, [...hosts.values()], record);
     const { uuid, name_label: name } = host;
-    if (!(await this.connection.reaches(uuid, signal))) {
-      throw new BackupError(
-        'SOURCE_UNREACHABLE',
-        `No connection to the host "${name}" at ${host.address} opens from here.`,
-        {
-          hint: 'Start the host, or look at the network between it and this machine.',
-          isRetriable: true,
-          context: { host: uuid, address: host.address },
-        },
-      );
-    }
+    const trouble = await this.connection.troubleReaching(uuid, signal);
+    if (trouble !== undefined) throw unreachableHost(`The host "${name}" can't get the backup`, host, trouble);
     return {
       wish,
       details,

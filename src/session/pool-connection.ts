@@ -137,8 +137,8 @@ export interface PoolConnection {
    * no data.
    */
   nbdEndpoints(vdi: RefOf<'VDI'>, options?: NbdEndpointOptions): Promise<readonly NbdEndpoint[]>;
-  /** True when a connection to the member, its certificate checked, opens within the client's limit. */
-  reaches(member: string, signal?: AbortSignal): Promise<boolean>;
+  /** What keeps a connection to the member, its certificate checked, from opening within the client's limit, if anything. */
+  troubleReaching(member: string, signal?: AbortSignal): Promise<unknown>;
   /**
    * PUT to a handler. Finds the right member first (redirects) without losing a byte of the body. Resolves with the task's
    * result. Rejects with what ended the body when that is a `BackupError`: it says more than what the pool makes of data

@@ -62,15 +62,15 @@ export class PoolTransfers {
   }
 
   /** The connector has the limit of one attempt; whatever stops it, the member is not to be had from here. */
-  async reaches(member: string, signal: AbortSignal | undefined): Promise<boolean> {
+  async troubleReaching(member: string, signal: AbortSignal | undefined): Promise<unknown> {
     const { endpoint } = this.#context.session();
     try {
       const socket = await openSocket(this.#connect, await this.#memberEndpoint(member, endpoint), signal);
       socket.destroy();
-      return true;
-    } catch {
+      return undefined;
+    } catch (error) {
       signal?.throwIfAborted();
-      return false;
+      return error;
     }
   }
 

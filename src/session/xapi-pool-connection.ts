@@ -192,8 +192,8 @@ export class XapiPoolConnection implements PoolConnection {
     return await this.#disks.nbdEndpoints(vdi, options);
   }
 
-  async reaches(member: string, signal?: AbortSignal): Promise<boolean> {
-    return await this.#transfers.reaches(member, signal);
+  async troubleReaching(member: string, signal?: AbortSignal): Promise<unknown> {
+    return await this.#transfers.troubleReaching(member, signal);
   }
 
   async upload(request: ImportRequest): Promise<string> {
