@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { AsyncResource } from 'node:async_hooks';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type ServerResponse } from 'node:http';
 import { TransportError } from '../../src/xapi/transport-error.js';
 import { XenApiClient } from '../../src/xapi/xen-api-client.js';
@@ -91,6 +92,31 @@ describe('XenApiClient', () => {
         code: 'SESSION_INVALID',
       });
       expect(pool.hosts[0]!.calls).to.deep.equal([]);
+    });
+
+    it('sends what is called when an answer has come before it reads that answer', async () => {
+      answer({ result: [] });
+      await Promise.all([call(), call()]); // Leaves two connections: a new one would take a while to open.
+      const happened: string[] = [];
+      const onSent = (message: unknown): void => {
+        happened.push(
+          `sent ${String((message as { request: { body?: string } }).request.body).replace(/.*"VM\.|",.*/g, '')}`,
+        );
+      };
+      subscribe('undici:client:sendHeaders', onSent);
+      try {
+        let second: Promise<unknown> | undefined;
+        const onAnswered = (): void => {
+          happened.push('answered');
+          second = client.call('VM.get_two', [], { timeoutMs: 2000 });
+        };
+        await client.call('VM.get_one', [], { timeoutMs: 2000, onAnswered });
+        happened.push('read');
+        await second;
+      } finally {
+        unsubscribe('undici:client:sendHeaders', onSent);
+      }
+      expect(happened).to.deep.equal(['sent get_one', 'answered', 'sent get_two', 'read']);
     });
 
     it("gives the pool's error with the method and without arguments", async () => {

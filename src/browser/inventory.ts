@@ -48,16 +48,41 @@ export interface Inventory extends PoolAndHosts {
 
 /**
  * One call for each of five classes, and one for pool and hosts when they have not just been read, whatever the size of the
- * pool. One after the other: the answers of a large pool have tens of megabytes, and need not lie in memory together.
+ * pool. One after the other: the answers of a large pool have tens of megabytes, and need not lie in memory together; but
+ * each is read while the pool makes the next. The largest come first, so that the last is read in no time.
  */
 export async function loadInventory(pool: PoolConnection, signal?: AbortSignal): Promise<Inventory> {
   const options = signal === undefined ? {} : { signal };
   const poolAndHosts = await pool.poolAndHosts(options);
-  const machines = await pool.allWithFields('VM', SHOWN.VM, options);
-  const guestMetrics = await pool.allWithFields('VM_guest_metrics', SHOWN.VM_guest_metrics, options);
-  const devices = await pool.allWithFields('VBD', SHOWN.VBD, options);
-  const disks = await pool.allWithFields('VDI', SHOWN.VDI, options);
-  const storages = await pool.allWithFields('SR', SHOWN.SR, options);
-  const machinesByUuid = new Map([...machines.values()].map((machine) => [machine.uuid.toLowerCase(), machine]));
-  return { ...poolAndHosts, machines, machinesByUuid, guestMetrics, devices, disks, storages };
+  const disks = await answered((onAnswered) => pool.allWithFields('VDI', SHOWN.VDI, { ...options, onAnswered }));
+  const machines = await answered((onAnswered) => pool.allWithFields('VM', SHOWN.VM, { ...options, onAnswered }));
+  const devices = await answered((onAnswered) => pool.allWithFields('VBD', SHOWN.VBD, { ...options, onAnswered }));
+  const guestMetrics = await answered((onAnswered) =>
+    pool.allWithFields('VM_guest_metrics', SHOWN.VM_guest_metrics, { ...options, onAnswered }),
+  );
+  const storages = await answered((onAnswered) => pool.allWithFields('SR', SHOWN.SR, { ...options, onAnswered }));
+  const allMachines = await machines.table;
+  return {
+    ...poolAndHosts,
+    machines: allMachines,
+    machinesByUuid: new Map([...allMachines.values()].map((machine) => [machine.uuid.toLowerCase(), machine])),
+    guestMetrics: await guestMetrics.table,
+    devices: await devices.table,
+    disks: await disks.table,
+    storages: await storages.table,
+  };
+}
+
+/** Resolves when the answer is here; its table comes when it has been read. */
+async function answered<Table>(
+  ask: (onAnswered: () => void) => Promise<Table>,
+): Promise<{ readonly table: Promise<Table> }> {
+  return await new Promise((resolve, reject) => {
+    const table = ask(() => {
+      resolve({ table });
+    });
+    table.then(() => {
+      resolve({ table });
+    }, reject);
+  });
 }

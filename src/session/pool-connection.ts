@@ -12,6 +12,11 @@ export interface CallOptions {
    * Default: true for `*.get_*` and the like, false for everything else.
    */
   readonly isIdempotent?: boolean;
+  /**
+   * Called when an answer has come in whole, before it is read: a call that is made in it is sent first, so that the pool
+   * works while we read a large answer. Called again for each repetition of the call.
+   */
+  readonly onAnswered?: () => void;
 }
 
 export interface TaskOptions extends CallOptions {

@@ -109,7 +109,7 @@ export class XapiPoolConnection implements PoolConnection {
   }
 
   async call<Result>(method: string, args: readonly unknown[] = [], options: Loose<CallOptions> = {}): Promise<Result> {
-    const { signal, timeoutMs = this.#settings.callTimeoutMs } = options;
+    const { signal, timeoutMs = this.#settings.callTimeoutMs, onAnswered } = options;
     const isIdempotent = options.isIdempotent ?? isReadOnlyMethod(method);
     let done = NO_RECOVERY_YET;
     const fromMs = this.#clock.nowMs();
@@ -118,7 +118,7 @@ export class XapiPoolConnection implements PoolConnection {
       const client = this.#client();
       const { session } = client;
       try {
-        return (await client.call(method, args, { signal, timeoutMs })) as Result;
+        return (await client.call(method, args, { signal, timeoutMs, onAnswered })) as Result;
       } catch (error) {
         signal?.throwIfAborted();
         const recovery = recoveryFor(error, isIdempotent, done);

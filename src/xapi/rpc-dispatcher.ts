@@ -8,6 +8,13 @@ const MAX_EMERGENCY_BYTES = 8 * 1024;
 
 type Abort = (error: Error) => void;
 
+/** What goes along with the requests of one call. */
+export interface CallFlow {
+  readonly signal: AbortSignal;
+  /** See `XapiCallOptions`. */
+  readonly onAnswered: (() => void) | undefined;
+}
+
 /**
  * The dispatcher under xen-api's transport. It adds what that transport lacks: calls that can be aborted, answers other
  * than 2xx as `TransportError` (with the connection freed), a size limit, and answers of a host in emergency mode, which
@@ -25,8 +32,8 @@ export class RpcDispatcher {
    * The same connections for the requests of one call, which are aborted with the signal's reason. The signal comes
    * by hand: an `AsyncLocalStorage` would go on costing every asynchronous step of the process after its connection.
    */
-  under(signal: AbortSignal): Pick<Dispatcher, 'dispatch'> {
-    return { dispatch: (options, handler) => this.#agent.dispatch(options, new RpcHandler(handler, signal)) };
+  under(flow: CallFlow): Pick<Dispatcher, 'dispatch'> {
+    return { dispatch: (options, handler) => this.#agent.dispatch(options, new RpcHandler(handler, flow)) };
   }
 
   async destroy(): Promise<void> {
@@ -37,12 +44,14 @@ export class RpcDispatcher {
 class RpcHandler implements Dispatcher.DispatchHandlers {
   readonly #next: Dispatcher.DispatchHandlers;
   readonly #signal: AbortSignal;
+  readonly #onAnswered: (() => void) | undefined;
   #abort: Abort = () => undefined;
   #chunks: Buffer[] | undefined;
 
-  constructor(next: Dispatcher.DispatchHandlers, signal: AbortSignal) {
+  constructor(next: Dispatcher.DispatchHandlers, { signal, onAnswered }: CallFlow) {
     this.#next = next;
     this.#signal = signal;
+    this.#onAnswered = onAnswered;
   }
 
   readonly #onAbort = (): void => {
@@ -77,6 +86,20 @@ class RpcHandler implements Dispatcher.DispatchHandlers {
 
   onComplete(trailers: string[] | null): void {
     this.#forget();
+    if (this.#onAnswered === undefined) {
+      this.#handOn(trailers);
+      return;
+    }
+    this.#onAnswered();
+    // A call that is made now goes over this connection, which undici frees in the next turn of the event loop.
+    setImmediate(() => {
+      setImmediate(() => {
+        this.#handOn(trailers);
+      });
+    });
+  }
+
+  #handOn(trailers: string[] | null): void {
     for (const chunk of withoutEmergencyForm(this.#chunks ?? [])) this.#next.onData?.(chunk);
     this.#chunks = undefined;
     this.#next.onComplete?.(trailers);

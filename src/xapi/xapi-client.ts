@@ -4,6 +4,8 @@ import { type Endpoint } from './tls-trust.js';
 export interface XapiCallOptions {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs: number;
+  /** Called when an answer has come in whole; it is read only when the calls that this one makes have been sent. */
+  readonly onAnswered?: (() => void) | undefined;
 }
 
 export interface XapiLogin {

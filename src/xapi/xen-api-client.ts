@@ -1,6 +1,6 @@
 import { type XapiTransportFactory } from 'xen-api/transports/json-rpc.mjs';
 import { withDeadline } from '../common/abort.js';
-import { RpcDispatcher } from './rpc-dispatcher.js';
+import { type CallFlow, RpcDispatcher } from './rpc-dispatcher.js';
 import { type Endpoint, endpointAddress, type TlsTrust, trustedConnector, urlHost } from './tls-trust.js';
 import { toTransportError, TransportError } from './transport-error.js';
 import { type XapiCallOptions, type XapiClient, type XapiLogin } from './xapi-client.js';
@@ -75,7 +75,11 @@ export class XenApiClient implements XapiClient {
     await this.#dispatcher.destroy();
   }
 
-  #send(method: string, args: readonly unknown[], { signal, timeoutMs }: XapiCallOptions): Promise<unknown> {
+  #send(
+    method: string,
+    args: readonly unknown[],
+    { signal, timeoutMs, onAnswered }: XapiCallOptions,
+  ): Promise<unknown> {
     const onTimeout = (): Error =>
       new TransportError('timeout', `${this.#address} did not answer ${method} in ${timeoutMs} ms.`, {
         address: this.#address,
@@ -84,7 +88,7 @@ export class XenApiClient implements XapiClient {
     return withDeadline([signal], timeoutMs, onTimeout, async (limited) => {
       limited.throwIfAborted();
       try {
-        return await this.#request(method, args, limited);
+        return await this.#request(method, args, { signal: limited, onAnswered });
       } catch (error) {
         // undici wraps some reasons; the signal knows best why it ended.
         limited.throwIfAborted();
@@ -94,23 +98,23 @@ export class XenApiClient implements XapiClient {
   }
 
   /** JSON-RPC, and from its first refusal on XML-RPC: hosts that are old enough speak nothing else. */
-  async #request(method: string, args: readonly unknown[], signal: AbortSignal): Promise<unknown> {
+  async #request(method: string, args: readonly unknown[], flow: CallFlow): Promise<unknown> {
     const dialect = this.#dialect;
     try {
-      return await this.#requestIn(dialect, method, args, signal);
+      return await this.#requestIn(dialect, method, args, flow);
     } catch (error) {
       if (dialect === 'xml-rpc' || (error as Error).name !== 'UnsupportedTransport') throw error;
     }
     this.#dialect = 'xml-rpc';
-    return await this.#requestIn('xml-rpc', method, args, signal);
+    return await this.#requestIn('xml-rpc', method, args, flow);
   }
 
   /** A transport for each call, as a transport takes no signal. */
-  async #requestIn(dialect: Dialect, method: string, args: readonly unknown[], signal: AbortSignal): Promise<unknown> {
+  async #requestIn(dialect: Dialect, method: string, args: readonly unknown[], flow: CallFlow): Promise<unknown> {
     const newTransport = await (this.#transports[dialect] ??= DIALECTS[dialect]().then((module) => module.default));
     const { protocol, host, port } = this.endpoint;
     const url = { protocol, hostname: urlHost(host), port: String(port) };
-    return await newTransport({ dispatcher: this.#dispatcher.under(signal), url })(method, args);
+    return await newTransport({ dispatcher: this.#dispatcher.under(flow), url })(method, args);
   }
 
   #asOurs(error: unknown, method: string): unknown {
