@@ -3,6 +3,7 @@ import { CleanupStack } from '../../src/common/cleanup-stack.js';
 import { DiskAttacher } from '../../src/restore/disk-attacher.js';
 import { type RefOf } from '../../src/xapi/xapi-records.js';
 import { type OpenPool, openSmallPool } from '../journeys/support/open-pool.js';
+import { PLAIN_DISK } from '../support/new-records.js';
 
 describe('DiskAttacher', () => {
   const { signal } = new AbortController();
@@ -14,8 +15,8 @@ describe('DiskAttacher', () => {
     open = await openSmallPool();
     cleanup = new CleanupStack();
     const [storage] = open.running.pool.store.all('SR')[0]!;
-    const record = { SR: storage, virtual_size: 1024 ** 2, type: 'user', sharable: false, read_only: false };
-    disk = (await open.connection.callTask('VDI.create', [{ ...record, other_config: {} }])) as RefOf<'VDI'>;
+    const record = { ...PLAIN_DISK, SR: storage, virtual_size: 1024 ** 2 };
+    disk = (await open.connection.callTask('VDI.create', [record])) as RefOf<'VDI'>;
   });
 
   afterEach(() => open.close());

@@ -5,6 +5,7 @@ import { type PoolConnection } from '../../src/session/pool-connection.js';
 import { LEASE_MS, readRunMark, RUN_MARK_KEY, runMark, type RunIdentity } from '../../src/session/run-marks.js';
 import { type RefOf } from '../../src/xapi/xapi-records.js';
 import { type OpenPool, openSmallPool } from '../journeys/support/open-pool.js';
+import { PLAIN_DISK, PLAIN_DRIVE } from '../support/new-records.js';
 
 const RUN: RunIdentity = { runId: 'r1', hostId: 'me', startedAtMs: 0 };
 
@@ -121,11 +122,10 @@ describe('OwnObjects', () => {
     const { SR: storage } = await pool.record('VDI', disk);
     const make = async (name: string, holder: string): Promise<RefOf<'VDI'>> => {
       const other_config = { [RUN_MARK_KEY]: runMark(RUN, 'import', clock.now) };
-      const wish = { name_label: name, SR: storage, virtual_size: 1024 * 1024, type: 'user', other_config };
-      const made = await pool.call<RefOf<'VDI'>>('VDI.create', [{ ...wish, sharable: false, read_only: false }]);
-      const qos = { qos_algorithm_type: '', qos_algorithm_params: {} };
-      const device = { VM: holder, VDI: made, userdevice: '9', bootable: false, mode: 'RW', type: 'Disk' };
-      await pool.call('VBD.create', [{ ...device, unpluggable: true, empty: false, other_config: {}, ...qos }]);
+      const wish = { ...PLAIN_DISK, name_label: name, SR: storage, virtual_size: 1024 * 1024, other_config };
+      const made = await pool.call<RefOf<'VDI'>>('VDI.create', [wish]);
+      const device = { ...PLAIN_DRIVE, VM: holder, VDI: made, userdevice: '9', unpluggable: true };
+      await pool.call('VBD.create', [device]);
       return made;
     };
     const [control] = store.all('VM').find(([, { is_control_domain: isControl }]) => isControl === true)!;

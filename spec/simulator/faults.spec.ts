@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { FaultPlan, readFaults, StreamShaper } from '../../src/simulator/faults.js';
 import { type Fault, type RunningPool } from '../../src/simulator/index.js';
+import { PLAIN_DISK } from '../support/new-records.js';
 import { named, type RpcClient, startWithClient } from './support/rpc-client.js';
 
 /** A member of an archive: a header with name and size, and its padded data. */
@@ -257,11 +258,8 @@ describe('faults of the pool', () => {
     const [code] = await client.error('VDI.create', {
       SR: sr,
       virtual_size: 2 ** 26,
-      type: 'user',
       name_label: 'x',
-      sharable: false,
-      read_only: false,
-      other_config: {},
+      ...PLAIN_DISK,
     });
     expect(code).to.equal('SR_BACKEND_FAILURE_44');
   });

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { connect } from 'node:net';
 import { startSimulatedPool, type RunningPool } from '../../src/simulator/index.js';
+import { PLAIN_DISK } from '../support/new-records.js';
 import { named, RpcClient } from './support/rpc-client.js';
 
 const HOUR_MS = 3_600_000;
@@ -214,14 +215,7 @@ describe('the life of a pool', () => {
   });
 });
 
-const NEW_DISK = {
-  name_label: 'made after the sync',
-  virtual_size: '1048576',
-  type: 'user',
-  sharable: false,
-  read_only: false,
-  other_config: {},
-};
+const NEW_DISK = { ...PLAIN_DISK, name_label: 'made after the sync', virtual_size: '1048576' };
 
 describe('calls without behaviour', function () {
   this.timeout(60_000);

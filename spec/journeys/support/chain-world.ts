@@ -13,6 +13,7 @@ import { chainLayers } from '../../../src/transfer/chain-layers.js';
 import { openMergedDisk } from '../../../src/transfer/chain-merge.js';
 import { RecordingSink } from '../../contract/support/recording-sink.js';
 import { type PoolConnection } from '../../../src/session/pool-connection.js';
+import { PLAIN_DISK, PLAIN_DRIVE } from '../../support/new-records.js';
 import { connectTo } from './open-pool.js';
 import { startXenWorld, type WorldOptions, type XenWorld } from './xen-world.js';
 
@@ -295,23 +296,14 @@ export class ChainWorld {
       name_description: '',
       SR: sr,
       virtual_size: sizeBytes,
-      type: 'user',
-      sharable: false,
-      read_only: false,
-      other_config: {},
+      ...PLAIN_DISK,
     });
     await this.call('VBD.create', {
       VM: store.refByUuid('VM', this.machine),
       VDI: vdi,
       userdevice,
-      bootable: false,
-      mode: 'RW',
-      type: 'Disk',
+      ...PLAIN_DRIVE,
       unpluggable: true,
-      empty: false,
-      other_config: {},
-      qos_algorithm_type: '',
-      qos_algorithm_params: {},
     });
   }
 

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { MIB } from '../../../src/common/byte-size.js';
 import { breakLog, leaveLogsOpen, loseTracking } from '../../../src/simulator/behaviour/change-logs.js';
 import { type PoolDefinition, type RunningPool } from '../../../src/simulator/index.js';
+import { PLAIN_DISK, PLAIN_DRIVE } from '../../support/new-records.js';
 import { named, startWithClient, type RpcClient } from '../support/rpc-client.js';
 
 const UNIT = 65_536;
@@ -67,11 +68,9 @@ describe('changed-block tracking', () => {
       const suspend = await client.call<string>('VDI.create', {
         SR: await named(client, 'SR', 'NFS'),
         virtual_size: MIB,
+        ...PLAIN_DISK,
         type: 'suspend',
         name_label: 'memory',
-        sharable: false,
-        read_only: false,
-        other_config: {},
       });
       expect(await client.error('VDI.enable_cbt', suspend)).to.deep.equal([
         'VDI_INCOMPATIBLE_TYPE',
@@ -230,13 +229,8 @@ describe('changed-block tracking', () => {
         VM: await named(client, 'VM', 'halted'),
         VDI: first,
         userdevice: 'autodetect',
-        bootable: false,
+        ...PLAIN_DRIVE,
         mode: 'RO',
-        type: 'Disk',
-        empty: false,
-        other_config: {},
-        qos_algorithm_type: '',
-        qos_algorithm_params: {},
       };
       expect((await client.error('VBD.create', vbd))[0]).to.equal('VDI_INCOMPATIBLE_TYPE');
       await client.call('VDI.destroy', first);

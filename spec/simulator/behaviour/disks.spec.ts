@@ -3,6 +3,7 @@ import { GIB, MIB } from '../../../src/common/byte-size.js';
 import { contentOf } from '../../../src/simulator/behaviour/disks.js';
 import { type RunningPool } from '../../../src/simulator/index.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { PLAIN_DISK } from '../../support/new-records.js';
 import { type Json, named, type RpcClient, startWithClient } from '../support/rpc-client.js';
 
 const NULL_REF = 'OpaqueRef:NULL';
@@ -48,10 +49,7 @@ describe('disks', () => {
     client.call('VDI.create', {
       SR: await storage(sr),
       virtual_size: sizeMiB * MIB,
-      type: 'user',
-      sharable: false,
-      read_only: false,
-      other_config: {},
+      ...PLAIN_DISK,
       ...more,
     });
 

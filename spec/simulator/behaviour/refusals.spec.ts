@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { MIB } from '../../../src/common/byte-size.js';
 import { type RunningPool } from '../../../src/simulator/index.js';
+import { PLAIN_DISK } from '../../support/new-records.js';
 import { type Json, named, type RpcClient, startWithClient } from '../support/rpc-client.js';
 
 const ON_BOOT = 'VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION';
@@ -38,10 +39,7 @@ describe('what XAPI refuses, and how', () => {
   const newDisk = async (more: Json): Promise<Json> => ({
     SR: await named(client, 'SR', 'sr'),
     virtual_size: MIB,
-    type: 'user',
-    sharable: false,
-    read_only: false,
-    other_config: {},
+    ...PLAIN_DISK,
     ...more,
   });
 

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { GIB, MIB } from '../../../src/common/byte-size.js';
 import { contentOf } from '../../../src/simulator/behaviour/disks.js';
 import { type RunningPool } from '../../../src/simulator/index.js';
+import { PLAIN_DISK, PLAIN_DRIVE } from '../../support/new-records.js';
 import { type Json, named, type RpcClient, startWithClient } from '../support/rpc-client.js';
 
 const NULL_REF = 'OpaqueRef:NULL';
@@ -64,22 +65,13 @@ describe('VM.revert', () => {
     const later = await client.call<string>('VDI.create', {
       SR: sr,
       virtual_size: MIB,
-      type: 'user',
-      sharable: false,
-      read_only: false,
-      other_config: {},
+      ...PLAIN_DISK,
     });
     await client.call('VBD.create', {
       VM: vm,
       VDI: later,
       userdevice: '1',
-      bootable: false,
-      mode: 'RW',
-      type: 'Disk',
-      empty: false,
-      other_config: {},
-      qos_algorithm_type: '',
-      qos_algorithm_params: {},
+      ...PLAIN_DRIVE,
     });
     await client.call('VM.revert', snapshot);
     expect(await client.call('VDI.get_VBDs', later)).to.deep.equal([]);

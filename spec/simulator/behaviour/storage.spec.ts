@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { GIB, MIB } from '../../../src/common/byte-size.js';
 import { type RunningPool } from '../../../src/simulator/index.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { PLAIN_DISK } from '../../support/new-records.js';
 import { exchangeRaw, putRequest } from '../support/raw-exchange.js';
 import { type Json, named, type RpcClient, startWithClient } from '../support/rpc-client.js';
 
@@ -94,10 +95,7 @@ describe('storage', () => {
       .call<string>('VDI.create', {
         SR: await named(client, 'SR', 'thin'),
         virtual_size: 8 * MIB,
-        type: 'user',
-        sharable: false,
-        read_only: false,
-        other_config: {},
+        ...PLAIN_DISK,
       })
       .catch((error: unknown) => String(error));
     expect(empty).to.include('SR_BACKEND_FAILURE_44');

@@ -1,3 +1,5 @@
+import { PLAIN_DRIVE } from '../../support/new-records.js';
+
 /** A call without its session. */
 export type Call = readonly [method: string, ...params: readonly unknown[]];
 
@@ -22,18 +24,7 @@ const VIF = {
   qos_algorithm_type: '',
   qos_algorithm_params: {},
 };
-const VBD = {
-  VM,
-  VDI,
-  userdevice: '0',
-  bootable: false,
-  mode: 'RW',
-  type: 'Disk',
-  empty: false,
-  other_config: {},
-  qos_algorithm_type: '',
-  qos_algorithm_params: {},
-};
+const VBD = { ...PLAIN_DRIVE, VM, VDI, userdevice: '0' };
 
 /** The calls behind the captured cases, in their order; the VM runs until it is shut down. The last one's answer counts. */
 export const CALLS: Readonly<Record<string, Call | readonly Call[]>> = {

@@ -1,6 +1,7 @@
 import { type Dispatcher, request } from 'undici';
 import { type RunningPool } from '../../../src/simulator/index.js';
 import { setOf, textOf } from '../../../src/simulator/wire/wire-value.js';
+import { PLAIN_DISK, PLAIN_DRIVE } from '../../support/new-records.js';
 import { type RpcClient } from '../support/rpc-client.js';
 
 /** What the capturing client did, by the note of the step that saw it; each is done once, before that step's call. */
@@ -29,14 +30,19 @@ export class EventActions {
     'VBD.plug into the running VM': async () => {
       const { store } = this.#pool.pool;
       const [SR] = store.all('SR').find(([, { name_label: label }]) => label === 'files') ?? [];
-      const plain = { type: 'user', sharable: false, read_only: false, other_config: {} };
       const VDI = await this.#client.call('VDI.create', {
-        ...plain,
+        ...PLAIN_DISK,
         name_label: 'ev-hot',
         SR,
         virtual_size: '4194304',
       });
-      this.#device = await this.#client.call<string>('VBD.create', { ...DEVICE, VM: this.#vm, VDI });
+      this.#device = await this.#client.call<string>('VBD.create', {
+        ...PLAIN_DRIVE,
+        VM: this.#vm,
+        VDI,
+        userdevice: '3',
+        unpluggable: true,
+      });
     },
   };
 
@@ -127,18 +133,6 @@ export class EventActions {
 }
 
 type Body = Dispatcher.ResponseData['body'];
-
-const DEVICE = {
-  userdevice: '3',
-  bootable: false,
-  mode: 'RW',
-  type: 'Disk',
-  unpluggable: true,
-  empty: false,
-  other_config: {},
-  qos_algorithm_type: '',
-  qos_algorithm_params: {},
-};
 
 function referenceIn(result: unknown): string {
   return /OpaqueRef:[0-9a-f-]+/.exec(String(result))?.[0] ?? '';

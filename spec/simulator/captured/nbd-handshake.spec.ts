@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { MIB } from '../../../src/common/byte-size.js';
 import { createDiskContent } from '../../../src/simulator/content/content-spec.js';
 import { textOf } from '../../../src/simulator/wire/wire-value.js';
+import { PLAIN_DISK } from '../../support/new-records.js';
 import { capturedJson } from './captured-fixtures.js';
 import { type CapturedWorld, startCapturedWorld } from './captured-world.js';
 import { Comparison } from './comparison.js';
@@ -70,10 +71,7 @@ async function disk(
     name_description: '',
     SR: sr?.[0],
     virtual_size: String(sizeBytes),
-    type: 'user',
-    sharable: false,
-    read_only: false,
-    other_config: {},
+    ...PLAIN_DISK,
   });
   pool.pool.contents.set(vdi, createDiskContent(sizeBytes, { kind: 'random', seed: 7 }));
   return vdi;

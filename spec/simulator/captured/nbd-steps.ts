@@ -1,3 +1,4 @@
+import { PLAIN_DRIVE } from '../../support/new-records.js';
 import { type Json } from '../support/rpc-client.js';
 
 /** One entry of the captured talk with an NBD server. */
@@ -66,12 +67,6 @@ export function vbdOf(vm: string, vdi: string): Json {
     VM: vm,
     VDI: vdi,
     userdevice: '0',
-    bootable: false,
-    mode: 'RW',
-    type: 'Disk',
-    empty: false,
-    other_config: {},
-    qos_algorithm_type: '',
-    qos_algorithm_params: {},
+    ...PLAIN_DRIVE,
   };
 }
