@@ -11,6 +11,7 @@ import {
 } from '../contract/index.js';
 import { readSavedDisk } from '../restore/disk-reader.js';
 import { PROVIDER_ID } from '../session/source-identity.js';
+import { OFFERED_LEVELS, OFFERED_MODES } from './request-check.js';
 import { SourceOpener } from './source-opener.js';
 
 export const DISPLAY_NAME = 'Citrix XenServer';
@@ -26,9 +27,9 @@ export class XenServerProvider implements BackupSourceProvider {
   readonly displayName = DISPLAY_NAME;
   readonly capabilities: ProviderCapabilities = {
     kinds: [...MACHINE_KINDS, ...SYSTEM_KINDS],
-    levels: ['full', 'incremental', 'differential', 'copy', 'auto'],
+    levels: OFFERED_LEVELS,
     consistencies: ['offline', 'crash', 'quiesced', 'memory'],
-    restoreModes: ['new', 'overwrite', 'disk'],
+    restoreModes: OFFERED_MODES,
     canBrowse: true,
     canEstimate: true,
     canReconcile: true,

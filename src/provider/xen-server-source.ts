@@ -32,9 +32,11 @@ import { assertOutsidePool } from '../session/data-mover.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger, Redactor } from '../session/redact.js';
 import { PROVIDER_ID, SourceIdentity } from '../session/source-identity.js';
+import { guardedMedia, guardedSink } from '../transfer/guarded-media.js';
 import { Operations } from './operations.js';
 import { PoolCheck } from './pool-check.js';
 import { Reconciler } from './reconciler.js';
+import { assertBackupRequest, assertRestoreRequest } from './request-check.js';
 import { toBackupError } from './to-backup-error.js';
 
 const PLAIN_HTTP = {
@@ -107,6 +109,7 @@ export class XenServerSource implements BackupSource {
 
   estimate(request: BackupRequest): Promise<BackupEstimate> {
     return this.#operations.run(async (signal) => {
+      assertBackupRequest(request);
       const { handler, source } = await this.#handlerOf(request.source, signal);
       return await handler.estimate(source, { ...request, signal });
     }, request.signal);
@@ -115,12 +118,13 @@ export class XenServerSource implements BackupSource {
   backup(request: BackupRequest, sink: BackupSink): Observable<BackupEvent> {
     return this.#operations.observe<BackupEvent, BackupReport>(
       async (emit, signal) => {
+        assertBackupRequest(request);
         this.#warnOfHttp(request.options, emit);
         emit({ type: 'phase-entered', phase: 'resolve', atMs: this.clock.nowMs() });
         const { result: report, warnings } = await this.#watched(emit, signal, async () => {
           const { handler, source } = await this.#handlerOf(request.source, signal);
           this.#logger.info('Backup begins.', { source: source.path, saveset: request.savesetId });
-          return await handler.backup(source, request, sink, emit, signal);
+          return await handler.backup(source, request, guardedSink(sink), emit, signal);
         });
         const { transferredBytes, elapsedMs, record } = report;
         this.#logger.info('Backup done.', { saveset: request.savesetId, transferredBytes, elapsedMs });
@@ -155,21 +159,22 @@ export class XenServerSource implements BackupSource {
   }
 
   planRestore(request: RestoreRequest, record: SavesetRecord): Promise<RestorePlan> {
-    return this.#operations.run(
-      async (signal) => await this.#restorerOf(record).planRestore(request, record, signal),
-      request.signal,
-    );
+    return this.#operations.run(async (signal) => {
+      assertRestoreRequest(request);
+      return await this.#restorerOf(record).planRestore(request, record, signal);
+    }, request.signal);
   }
 
   restore(request: RestoreRequest, media: RestoreMedia): Observable<RestoreEvent> {
     return this.#operations.observe<RestoreEvent, RestoreReport>(
       async (emit, signal) => {
+        assertRestoreRequest(request);
         this.#warnOfHttp(request.options, emit);
         const saveset = media.record.savesetId;
         this.#logger.info('Restore begins.', { saveset, mode: request.mode });
         const restorer = this.#restorerOf(media.record);
         const { result: report, warnings } = await this.#watched(emit, signal, () =>
-          restorer.restore(request, media, emit, signal),
+          restorer.restore(request, guardedMedia(media), emit, signal),
         );
         this.#logger.info('Restore done.', { saveset, target: report.targetId, elapsedMs: report.elapsedMs });
         return { ...report, warnings: [...report.warnings, ...warnings] };
