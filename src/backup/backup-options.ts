@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { schemaMistakes } from '../common/schema-mistakes.js';
 import { BackupError, type BackupRequest, type Consistency } from '../contract/index.js';
 import { type ConsistencyWish } from './consistency-plan.js';
 import { type ChainPolicy } from './disk-chain.js';
@@ -84,7 +85,7 @@ export function parseBackupOptions(request: BackupRequest): BackupOptions {
   }
   const parsed = optionsSchema.safeParse(options);
   if (!parsed.success) {
-    throw new BackupError('REQUEST_INVALID', `The options are not valid: ${z.prettifyError(parsed.error)}`, {
+    throw new BackupError('REQUEST_INVALID', `The options are not valid: ${schemaMistakes(parsed.error)}.`, {
       hint: `Backups know the options ${Object.keys(optionsSchema.shape).join(', ')}.`,
     });
   }

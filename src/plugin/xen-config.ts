@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { schemaMistakes } from '../common/schema-mistakes.js';
 import { BackupError } from '../contract/backup-error.js';
 import { type JsonSchema } from '../contract/backup-source-provider.js';
 import { type ConnectionSettings } from '../session/connection-settings.js';
@@ -73,7 +74,7 @@ export function xenConfigJsonSchema(): JsonSchema {
 export function parseXenConfig(settings: unknown): XenConfig {
   const parsed = xenConfigSchema.safeParse(settings);
   if (parsed.success) return parsed.data;
-  throw new BackupError('CONFIG_INVALID', `The client's settings are not valid: ${z.prettifyError(parsed.error)}`, {
+  throw new BackupError('CONFIG_INVALID', `The client's settings are not valid: ${schemaMistakes(parsed.error)}.`, {
     hint: 'Correct the named settings. The documentation lists all of them with their defaults.',
   });
 }

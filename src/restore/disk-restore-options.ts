@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { schemaMistakes } from '../common/schema-mistakes.js';
 import {
   BackupError,
   type Options,
@@ -74,7 +75,7 @@ export function parseDiskRestore(
 function parseOptions(options: Options): z.infer<typeof optionsSchema> {
   const parsed = optionsSchema.safeParse(options);
   if (parsed.success) return parsed.data;
-  throw new BackupError('REQUEST_INVALID', `The options are not valid: ${z.prettifyError(parsed.error)}`, {
+  throw new BackupError('REQUEST_INVALID', `The options are not valid: ${schemaMistakes(parsed.error)}.`, {
     hint: 'A restore of one disk knows the options check=content|size and http=https.',
   });
 }

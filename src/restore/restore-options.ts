@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { schemaMistakes } from '../common/schema-mistakes.js';
 import {
   BackupError,
   type Options,
@@ -163,7 +164,7 @@ function parseOptions(options: Options): {
   const isMap = ([key]: readonly [string, unknown]): boolean =>
     key.startsWith(NETWORK_PREFIX) || key.startsWith(STORAGE_PREFIX);
   const settings = optionsSchema.safeParse(Object.fromEntries(entries.filter((entry) => !isMap(entry))));
-  if (!settings.success) throw invalidOptions(z.prettifyError(settings.error));
+  if (!settings.success) throw invalidOptions(`${schemaMistakes(settings.error)}.`);
   const mapped = (prefix: string): { from: string; to: string }[] =>
     entries
       .filter(([key]) => key.startsWith(prefix))
@@ -209,7 +210,7 @@ export function parseDetails(record: SavesetRecord): MachineDetails {
   if (parsed.success) return parsed.data;
   throw new BackupError(
     'SAVESET_INVALID',
-    `The saveset does not say what its machine was: ${z.prettifyError(parsed.error)}`,
+    `The saveset does not say what its machine was: ${schemaMistakes(parsed.error)}`,
     {
       hint: 'The record is damaged, or was written by another provider or a newer version.',
       context: { saveset: record.savesetId },

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { schemaMistakes } from '../common/schema-mistakes.js';
 import { BackupError, type RestoreRequest, type SavesetItem, type SavesetRecord } from '../contract/index.js';
 
 const optionsSchema = z.strictObject({
@@ -46,7 +47,7 @@ export function parseSystemRestore(request: RestoreRequest, record: SavesetRecor
   if (!parsed.success) {
     const known =
       kind === 'host' ? 'confirm=<uuid>, host=<uuid or name> and http=https' : 'confirm=<uuid> and http=https';
-    throw new BackupError('REQUEST_INVALID', `The options are not valid: ${z.prettifyError(parsed.error)}`, {
+    throw new BackupError('REQUEST_INVALID', `The options are not valid: ${schemaMistakes(parsed.error)}.`, {
       hint: `Such restores know the options ${known}.`,
     });
   }
@@ -71,7 +72,7 @@ export function isConfirmed(confirm: string | undefined, uuid: string, what: str
 export function parseSystemDetails<Details>(schema: z.ZodType<Details>, record: SavesetRecord): Details {
   const parsed = schema.safeParse(record.details);
   if (parsed.success) return parsed.data;
-  throw new BackupError('SAVESET_INVALID', `The saveset does not say what it is of: ${z.prettifyError(parsed.error)}`, {
+  throw new BackupError('SAVESET_INVALID', `The saveset does not say what it is of: ${schemaMistakes(parsed.error)}`, {
     hint: 'The record is damaged, or was written by another provider or a newer version.',
     context: { saveset: record.savesetId },
   });
