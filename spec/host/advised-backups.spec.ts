@@ -33,6 +33,13 @@ describe('advised backups', () => {
       expect(adviceFinding(advice, wanted, [saved(100), saved(23)], NOW_MS).status).to.equal('ok');
       const late = adviceFinding(advice, wanted, [saved(24), saved(100)], NOW_MS);
       expect(late).to.include({ status: 'warning', message: '"Pool metadata" was saved 24 hours ago.' });
+      for (const [hours, age] of [
+        [0, 'less than an hour'],
+        [1, 'an hour'],
+      ] as const) {
+        const { message } = adviceFinding(advice, wanted, [saved(hours)], NOW_MS);
+        expect(message).to.equal(`"Pool metadata" was saved ${age} ago.`);
+      }
     });
   });
 

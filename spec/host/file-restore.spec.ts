@@ -52,6 +52,11 @@ describe('restoreToFiles', () => {
     });
   });
 
+  it('says which file one item became in a folder that exists', async () => {
+    const { targetName } = await restoreToFiles({ media: await mediaOf(ONE), path: out(), signal, onEvent });
+    expect(targetName).to.equal(out('vm.xva'));
+  });
+
   it('writes several items to a new folder, and into one that exists', async () => {
     const media = await mediaOf(TWO);
     await restoreToFiles({ media, path: out('set'), signal, onEvent });

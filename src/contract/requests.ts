@@ -134,7 +134,8 @@ export interface RestorePlan {
   readonly storage: {
     readonly id: string;
     readonly name: string;
-    readonly freeBytes: number;
+    /** Absent: nobody can say. */
+    readonly freeBytes?: number;
     readonly neededBytes: number;
   };
   /** What the steps do in detail, as far as the provider can say. */

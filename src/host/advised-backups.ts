@@ -49,7 +49,8 @@ export function adviceFinding(
     return { status: 'warning', check: 'saved', message: `"${displayName}" has never been saved here.`, hint };
   }
   const ageHours = Math.floor((nowMs - Math.max(...times)) / HOUR_MS);
-  const message = `"${displayName}" was saved ${ageHours} hours ago.`;
+  const age = ageHours < 1 ? 'less than an hour' : ageHours === 1 ? 'an hour' : `${ageHours} hours`;
+  const message = `"${displayName}" was saved ${age} ago.`;
   return ageHours >= everyHours
     ? { status: 'warning', check: 'saved', message, hint }
     : { status: 'ok', check: 'saved', message };

@@ -97,9 +97,10 @@ export async function restoreToFiles({
     enter('verify');
     signal.throwIfAborted();
     for (const file of files) await publish(file.path, cleanup);
+    const [onlyFile, ...moreFiles] = files;
     const report: RestoreReport = {
       targetId: undefined,
-      targetName: path,
+      targetName: onlyFile === undefined || moreFiles.length > 0 ? path : onlyFile.path,
       mode: 'new',
       isRunning: false,
       transferredBytes: neededBytes,

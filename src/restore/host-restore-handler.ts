@@ -49,7 +49,7 @@ export class HostRestoreHandler implements KindRestoreHandler {
       decided,
       { action: 'verify', description: `Read ${item.name} through and unpack it, to see that it is whole.` },
       // The partition is formatted by the host; nobody tells its size.
-      { name: `the backup partition of ${targetName}`, freeBytes: neededBytes, neededBytes },
+      { name: `the backup partition of ${targetName}`, neededBytes },
     );
   }
 

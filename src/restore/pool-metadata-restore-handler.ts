@@ -42,7 +42,7 @@ export class PoolMetadataRestoreHandler implements KindRestoreHandler {
         action: 'dry-run',
         description: `Ask "${targetName}" whether it would take the database; it changes nothing.`,
       },
-      { name: 'the database of the pool itself', freeBytes: item.bytes, neededBytes: item.bytes },
+      { name: 'the database of the pool itself', neededBytes: item.bytes },
     );
   }
 

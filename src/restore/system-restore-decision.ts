@@ -18,7 +18,7 @@ export interface SystemRestoreDecision {
 export function systemRestorePlan(
   { targetId, targetName, isConfirmed, consequences, warnings }: SystemRestoreDecision,
   trial: { readonly action: string; readonly description: string },
-  storage: { readonly name: string; readonly freeBytes: number; readonly neededBytes: number },
+  storage: { readonly name: string; readonly neededBytes: number },
 ): RestorePlan {
   const destroy = consequences.map((description) => ({ action: 'replace', description, isDestructive: true }));
   return {

@@ -41,6 +41,11 @@ function said(shown: RestorePlan): readonly string[] {
 }
 
 describe('sayPlan', () => {
+  it('says no free room that nobody knows', () => {
+    const shown = said({ ...plan, storage: { id: 's', name: 'Main', neededBytes: 2 ** 20 } });
+    expect(shown).to.include('Storage: Main (1.0 MiB needed)');
+  });
+
   it('says storage, disks, interfaces, changes, steps and warnings', () => {
     expect(said(plan)).to.deep.equal([
       'Overwrite: web (m1)',

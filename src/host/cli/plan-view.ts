@@ -13,7 +13,8 @@ export function sayPlan(output: CliOutput, plan: RestorePlan): void {
   const { mode, targetName, targetId, storage, steps, warnings } = plan;
   const target = targetId === undefined ? withoutControls(targetName) : `${withoutControls(targetName)} (${targetId})`;
   output.line(`${TARGETS[mode]}: ${output.paint('bold', target)}`);
-  const room = `${formatBytes(storage.neededBytes)} needed, ${formatBytes(storage.freeBytes)} free`;
+  const free = storage.freeBytes === undefined ? '' : `, ${formatBytes(storage.freeBytes)} free`;
+  const room = `${formatBytes(storage.neededBytes)} needed${free}`;
   output.line(`Storage: ${withoutControls(storage.name)} (${room})`);
   output.line();
   sayDisks(output, plan);
