@@ -30,6 +30,13 @@ describe('DirectoryRepository', () => {
       expect(first.identity.hostId).to.match(/^[0-9a-f]{16}$/);
     });
 
+    it('makes the folders above it, and fails where a folder takes no new ones', async () => {
+      const deep = path('a', 'b', 'c');
+      expect((await DirectoryRepository.open(deep, { create: true })).path).to.equal(deep);
+      // There mkdir says ENOENT although the folder above is there.
+      await expectCode(DirectoryRepository.open('/proc/self/none/deep', { create: true }), 'MEDIUM_FAILED');
+    });
+
     it('gives the same identity to all who make it at once', async () => {
       const all = await Promise.all(Array.from({ length: 8 }, () => openRepository()));
       expect(new Set(all.map(({ identity }) => identity.hostId)).size).to.equal(1);

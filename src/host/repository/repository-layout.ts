@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { BackupError } from '../../contract/index.js';
 import { systemCode } from '../to-host-error.js';
@@ -71,7 +71,7 @@ export async function createRepository(
   repositoryPath: string,
   hostId = randomBytes(8).toString('hex'),
 ): Promise<RepositoryIdentity> {
-  await mkdir(repositoryPath, { recursive: true, mode: 0o700 });
+  await makeFolder(repositoryPath);
   const others = (await readdir(repositoryPath)).filter((name) => !name.startsWith('.') && name !== SAVESETS_FOLDER);
   const existing = await readIdentity(repositoryPath);
   if (existing !== undefined) return existing;
@@ -81,7 +81,7 @@ export async function createRepository(
       context: { path: repositoryPath },
     });
   }
-  await mkdir(join(repositoryPath, SAVESETS_FOLDER), { recursive: true, mode: 0o700 });
+  await makeFolder(join(repositoryPath, SAVESETS_FOLDER));
   const identity: RepositoryIdentity = { version: 1, hostId };
   try {
     await writeDurably(join(repositoryPath, REPOSITORY_FILE), `${JSON.stringify(identity)}\n`, { isNew: true });
@@ -90,6 +90,22 @@ export async function createRepository(
     const theirs = systemCode(error) === 'EEXIST' ? await readIdentity(repositoryPath) : undefined;
     if (theirs === undefined) throw error;
     return theirs;
+  }
+}
+
+/**
+ * Makes a folder and those above it. Node's own way never ends where a folder that exists takes no new one and says that it
+ * is not there, as automounted places and /proc do.
+ */
+async function makeFolder(path: string, hasFolderAbove = false): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const above = dirname(path);
+    if (systemCode(error) === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (systemCode(error) !== 'ENOENT' || above === path || hasFolderAbove) throw error;
+    await makeFolder(above);
+    await makeFolder(path, true);
   }
 }
 
