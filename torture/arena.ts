@@ -32,6 +32,8 @@ const ROUND_MS = 500;
 const LONGEST_PAUSE_MS = 20_000;
 const HURRY = 500;
 const RELEASE_WAIT_MS = 500;
+/** Every lease is over by then. */
+const LATER_MS = 48 * 60 * 60_000;
 
 /** Pauses between two attempts are over at once; limits and leases are what they are. */
 const hurriedClock: Clock = {
@@ -196,8 +198,8 @@ export class Arena {
   }
 
   /** What a host does some time after it died: everything of a dead run is repaired or removed. */
-  async reconcileLater(laterMs: number): Promise<readonly string[]> {
-    const { source, close } = await openSource(this.running, laterMs, LIMIT_MS);
+  async reconcileLater(): Promise<readonly string[]> {
+    const { source, close } = await openSource(this.running, LATER_MS, LIMIT_MS);
     try {
       return (await source.reconcile()).kept.map(({ kind, name, why }) => `${kind} ${name}: ${why}`);
     } finally {
@@ -206,9 +208,14 @@ export class Arena {
   }
 
   /** The same in the repository. */
-  async sweepLater(laterMs: number): Promise<void> {
-    const clock: Clock = { ...systemClock, nowMs: () => systemClock.nowMs() + laterMs };
+  async sweepLater(): Promise<void> {
+    const clock: Clock = { ...systemClock, nowMs: () => systemClock.nowMs() + LATER_MS };
     await (await DirectoryRepository.open(this.repository.path, { clock })).sweep();
+  }
+
+  /** All hosts answer again. */
+  async revive(): Promise<void> {
+    for (const { name } of this.running.hosts) await this.running.perform('startHost', { host: name });
   }
 
   /** Digest of each disk of a machine, by position. */

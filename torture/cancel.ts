@@ -5,7 +5,7 @@ import { systemClock } from '../src/common/clock.js';
 import { Arena } from './arena.js';
 import { inTurns } from './balance.js';
 import { type Footprint, footprintOf } from './footprint.js';
-import { BY_START, differences, handleCount, textOf, within } from './judging.js';
+import { afterFailure, BY_START, differences, handleCount, textOf, within } from './judging.js';
 import { type Operation, OPERATIONS } from './operations.js';
 import { type PartResult } from './report.js';
 import { watch } from './watching.js';
@@ -17,7 +17,6 @@ const CLIENT_LIMIT_MS = 50_001;
 const LASTS_MS = 250;
 const SOON_MS = 40;
 const AWAY_MS = 60_000;
-const LEASE_IS_OVER_MS = 48 * 60 * 60_000;
 
 const WAYS = ['signal', 'unsubscribe'] as const;
 
@@ -207,16 +206,14 @@ async function runCell(cell: Cell): Promise<CellResult> {
     if (records !== savesets) problems.push(`${records} savesets where there were ${savesets}`);
     problems.push(...(await arena.strays()).map((one) => `in the repository: ${one}`));
     const changesNow = (): readonly string[] => changes(before, arena.state(), operation);
-    if (changesNow().length > 0 && arena.logged.includes('LEFTOVER')) {
-      result.isHealed = true;
-      await arena.reconcileLater(LEASE_IS_OVER_MS);
-    }
-    if (changesNow().length > 0 && way === 'unsubscribe') {
+    const after = await afterFailure(arena, changesNow, arena.logged.includes('LEFTOVER'));
+    result.isHealed = after.isHealed;
+    if (after.problems.length > 0 && way === 'unsubscribe') {
       const finding = await prepared.check(before, (one, other) => differences(one, other, false)).catch(textOf);
       if (finding === undefined) result.outcome = 'done before';
       else problems.push(finding);
     }
-    if (result.outcome !== 'done before') problems.push(...changesNow().map((one) => `left: ${one}`));
+    if (result.outcome !== 'done before') problems.push(...after.problems);
     const tasks = arena.running.pool.store.all('task').map(([, { name_label: label }]) => textOf(label));
     problems.push(...tasks.map((one) => `task ${one} is left`));
   } catch (error) {

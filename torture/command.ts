@@ -1,28 +1,47 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { pathToFileURL } from 'node:url';
+import { systemClock } from '../src/common/clock.js';
 import { packageRoot } from '../src/common/package-root.js';
 import { type Arena } from './arena.js';
+import { watch } from './watching.js';
 
 const MAIN = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
 const LONGEST_MS = 60_000;
 
+/** A signal that reaches a command so long after the pool has seen the n-th thing of it. */
+export interface Strike {
+  readonly step: number;
+  readonly delayMs: number;
+  readonly signal: NodeJS.Signals;
+}
+
+export interface CommandWish {
+  /** Path of its repository. Default: the arena's. */
+  readonly repository?: string;
+  /** How far its clock is ahead. */
+  readonly skewMs?: number;
+  readonly strike?: Strike;
+}
+
 export interface CommandEnd {
   readonly code: number | undefined;
   readonly signal: NodeJS.Signals | undefined;
-  /** It said that its work is done. */
-  readonly hasReported: boolean;
+  /** All that it said. */
+  readonly words: string;
+  /** From the strike to the end; undefined: the command was over before. */
+  readonly elapsedMs: number | undefined;
 }
 
-/** Runs the command line as a process of its own over the arena's pool and repository; `onStarted` can send it signals. */
+/** Runs the command line as a process of its own over the arena's pool. */
 export async function runCommand(
   arena: Arena,
   args: readonly string[],
-  onStarted: (send: (signal: NodeJS.Signals) => void) => void = () => undefined,
+  { repository = arena.repository.path, skewMs = 0, strike }: CommandWish = {},
 ): Promise<CommandEnd> {
-  const folder = dirname(arena.repository.path);
+  const folder = await mkdtemp(join(dirname(arena.repository.path), 'command-'));
   const { running } = arena;
   const settings = {
     url: running.url,
@@ -31,21 +50,39 @@ export async function runCommand(
     trust: { fingerprints: running.hosts.map(({ fingerprint256 }) => fingerprint256) },
   };
   const config = join(folder, 'config.json');
-  await writeFile(config, JSON.stringify({ repository: arena.repository.path, clients: { torture: { settings } } }));
-  const child = spawn(process.execPath, [MAIN, ...args, '--config', config, '--json'], {
+  await writeFile(config, JSON.stringify({ repository, clients: { torture: { settings } } }));
+  const clock = join(folder, 'clock.mjs');
+  await writeFile(clock, `const now = Date.now; Date.now = () => now() + ${skewMs};\n`);
+  const started = ['--import', pathToFileURL(clock).href, MAIN, ...args, '--config', config, '--json'];
+  const child = spawn(process.execPath, started, {
     cwd: folder,
     env: { ...process.env, TORTURE: running.password },
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const said = text(child.stdout);
-  onStarted((signal) => {
-    child.kill(signal);
-  });
-  const tooLong = setTimeout(() => {
+  const said: string[] = [];
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => said.push(text));
+  const kill = (): void => {
     child.kill('SIGKILL');
-  }, LONGEST_MS);
-  await once(child, 'exit');
+  };
+  process.once('exit', kill);
+  const tooLong = setTimeout(kill, LONGEST_MS);
+  let struckAtMs: number | undefined;
+  const hit = async ({ delayMs, signal }: Strike): Promise<void> => {
+    await systemClock.sleep(delayMs);
+    if (child.kill(signal)) struckAtMs = performance.now();
+  };
+  if (strike !== undefined) {
+    let seen = 0;
+    watch(arena, () => {
+      seen += 1;
+      if (seen === strike.step) void hit(strike);
+    });
+  }
+  await once(child, 'close');
+  const elapsedMs = struckAtMs === undefined ? undefined : performance.now() - struckAtMs;
   clearTimeout(tooLong);
-  const hasReported = (await said).includes('"type":"completed"');
-  return { code: child.exitCode ?? undefined, signal: child.signalCode ?? undefined, hasReported };
+  process.off('exit', kill);
+  const { exitCode, signalCode } = child;
+  return { code: exitCode ?? undefined, signal: signalCode ?? undefined, words: said.join(''), elapsedMs };
 }

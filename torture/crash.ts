@@ -7,11 +7,8 @@ import { differences } from './judging.js';
 import { withoutBases } from './operations.js';
 import { type PartResult } from './report.js';
 import { prepare, type Scene, STORIES, type Story } from './stories.js';
-import { watch } from './watching.js';
 
 const LATEST_KILL_MS = 25;
-/** Every lease is over by then. */
-const LATER_MS = 48 * 60 * 60_000;
 
 /** Moments that come too late are made up for by further ones, but not for ever. */
 const MOMENTS_PER_KILL = 2;
@@ -65,25 +62,13 @@ async function crash(
   try {
     const scene = await prepare(arena, story);
     const before = arena.state();
-    let seen = 0;
-    let kill = (): void => undefined;
-    watch(arena, () => {
-      seen += 1;
-      if (seen === step)
-        void systemClock.sleep(delayMs).then(() => {
-          kill();
-        });
-    });
-    const { signal } = await runCommand(arena, story.command(scene.savesetId), (send) => {
-      kill = () => {
-        send('SIGKILL');
-      };
-    });
+    const strike = { step, delayMs, signal: 'SIGKILL' } as const;
+    const { signal } = await runCommand(arena, story.command(scene.savesetId), { strike });
     const wasKilled = signal === 'SIGKILL';
     add(wasKilled ? 'kills of a running process' : 'too late');
     await quiet(arena);
     const problems: string[] = [];
-    const kept = await arena.reconcileLater(LATER_MS);
+    const kept = await arena.reconcileLater();
     const uuid = arena.uuidOf('web');
     const disks = JSON.stringify(uuid === '' ? {} : arena.disksOf(uuid));
     const isOld = disks === JSON.stringify(scene.now);
@@ -140,7 +125,7 @@ function isFinishedRestore(story: Story, arena: Arena): boolean {
 
 /** The next backup works, leaves bases of stored savesets only, and nothing half stays in the repository. */
 async function next({ arena }: Scene, counts: Record<string, number>): Promise<readonly string[]> {
-  await arena.sweepLater(LATER_MS);
+  await arena.sweepLater();
   const record = await arena.backup('vm/web', 'auto', { format: 'disks' });
   const problems: string[] = [];
   for await (const { item, status } of arena.repository.verify(record)) {

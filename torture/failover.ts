@@ -1,14 +1,13 @@
 import { isBackupError } from '../src/contract/index.js';
-import { type FaultAction, type PoolState } from '../src/simulator/index.js';
+import { type FaultAction } from '../src/simulator/index.js';
 import { strikeOnce } from '../src/simulator/behaviour/fault-acts.js';
 import { SeededRandom } from '../spec/journeys/support/seeded-random.js';
 import { Arena } from './arena.js';
-import { BY_START, differences, textOf, within } from './judging.js';
+import { afterFailure, type Aftermath, afterSuccess, BY_START, differences, textOf, within } from './judging.js';
 import { type Operation, OPERATIONS } from './operations.js';
 import { type PartResult } from './report.js';
 
 const CELL_LIMIT_MS = 60_000;
-const LEASE_IS_OVER_MS = 48 * 60 * 60_000;
 const SHORT_CELLS = 4;
 
 /** How the coordinator goes. */
@@ -194,7 +193,7 @@ async function runCell(cell: Cell): Promise<CellResult> {
   const arena = await Arena.open({ limitMs: RECONNECT_MS });
   let outcome = 'not run';
   const seen = { steps: 0, isMet: false };
-  let isHealed = false;
+  let after: Aftermath = { isHealed: false, problems: [] };
   let isTold = false;
   try {
     const prepared = await operation.prepare(arena);
@@ -210,38 +209,24 @@ async function runCell(cell: Cell): Promise<CellResult> {
     const warnings = [...arena.warnings];
     isTold = warnings.includes('COORDINATOR_CHANGED');
     outcome = error === undefined ? 'success' : isBackupError(error) ? error.code : `not typed: ${textOf(error)}`;
-    for (const { name } of arena.running.hosts) await arena.running.perform('startHost', { host: name });
+    await arena.revive();
     if (error === undefined) {
       const proof = (): Promise<string | undefined> =>
-        prepared
-          .check(before, (one, other) => differences(one, other, true))
-          .catch((late: unknown) => `the proof failed: ${String(late)}`);
-      let finding = await proof();
-      if (finding !== undefined && warnings.some((code) => ['LEFTOVER', 'SETTLE_FAILED'].includes(code))) {
-        isHealed = true;
-        await arena.reconcileLater(LEASE_IS_OVER_MS);
-        finding = await proof();
-      }
-      if (finding !== undefined) problems.push(finding);
+        prepared.check(before, (one, other) => differences(one, other, true));
+      after = await afterSuccess(arena, proof, warnings);
     } else {
       if (!isBackupError(error) || !RIGHT_CODES.has(error.code))
         problems.push(`ended with ${outcome}: ${textOf(error)}`);
       else if (!error.isRetriable) problems.push(`${outcome} says nothing of trying again: ${error.message}`);
       const records = (await arena.repository.list()).records.length;
       if (records !== savesets) problems.push(`${records} savesets where there were ${savesets}`);
-      const changesOf = (after: PoolState): readonly string[] =>
-        differences(before, after, true).filter(
+      const changes = (): readonly string[] =>
+        differences(before, arena.state(), true).filter(
           (change) => operation.restarts !== true || !(BY_START.test(change) || BY_WAY_BACK.test(change)),
         );
-      const changed = changesOf(arena.state());
-      if (changed.length > 0) {
-        isHealed = true;
-        if (!warnings.includes('LEFTOVER')) problems.push(`left, not told: ${changed.join('; ')}`);
-        const kept = await arena.reconcileLater(LEASE_IS_OVER_MS);
-        const rest = changesOf(arena.state());
-        if (rest.length > 0) problems.push(`left after reconcile: ${rest.join('; ')} ${kept.join('; ')}`);
-      }
+      after = await afterFailure(arena, changes, warnings.includes('LEFTOVER'));
     }
+    problems.push(...after.problems);
     problems.push(...(await arena.strays()).map((one) => `in the repository: ${one}`));
     problems.push(...(await arena.closeProduct()));
   } catch (error) {
@@ -249,7 +234,7 @@ async function runCell(cell: Cell): Promise<CellResult> {
   } finally {
     await arena.close();
   }
-  return { cell, outcome, isMet: seen.isMet, isHealed, isTold, problems };
+  return { cell, outcome, isMet: seen.isMet, isHealed: after.isHealed, isTold, problems };
 }
 
 /** What happens to the coordinator; of a transfer, as a fault at a byte. */

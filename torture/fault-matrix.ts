@@ -1,15 +1,23 @@
 import { isBackupError } from '../src/contract/index.js';
-import { type Fault, type PoolState } from '../src/simulator/index.js';
+import { type Fault } from '../src/simulator/index.js';
 import { Arena } from './arena.js';
 import { inTurns } from './balance.js';
 import { FAULT_ROWS, type FaultRow, placesOf } from './fault-rows.js';
 import { footprintOf } from './footprint.js';
-import { BY_START, differences, handleCount, textOf, within } from './judging.js';
+import {
+  afterFailure,
+  type Aftermath,
+  afterSuccess,
+  BY_START,
+  differences,
+  handleCount,
+  textOf,
+  within,
+} from './judging.js';
 import { type Operation, OPERATIONS } from './operations.js';
 import { type PartResult } from './report.js';
 
 const CELL_LIMIT_MS = 60_000;
-const LEASE_IS_OVER_MS = 48 * 60 * 60_000;
 
 interface Cell {
   readonly operation: Operation;
@@ -125,13 +133,13 @@ async function runCell(cell: Cell): Promise<CellResult> {
   const handles = await handleCount();
   const arena = await Arena.open();
   let outcome = 'not run';
-  let isHealed = false;
+  let after: Aftermath = { isHealed: false, problems: [] };
   let isMet = false;
   try {
     const prepared = await operation.prepare(arena);
     const before = arena.state();
-    const changesOf = (one: PoolState, other: PoolState): readonly string[] =>
-      differences(one, other, row.movesHosts === true).filter(
+    const changes = (): readonly string[] =>
+      differences(before, arena.state(), row.movesHosts === true).filter(
         (change) => operation.restarts !== true || !BY_START.test(change),
       );
     const savesets = (await arena.repository.list()).records.length;
@@ -142,32 +150,18 @@ async function runCell(cell: Cell): Promise<CellResult> {
     const warnings = [...arena.warnings];
     outcome = error === undefined ? 'success' : isBackupError(error) ? error.code : `not typed: ${textOf(error)}`;
     problems.push(...judged(row, error, outcome));
-    await revive(arena);
+    await arena.revive();
     if (error === undefined) {
       const proof = (): Promise<string | undefined> =>
-        prepared
-          .check(before, (one, other) => differences(one, other, row.movesHosts === true))
-          .catch((late: unknown) => `the proof failed: ${String(late)}`);
-      let finding = await proof();
-      if (finding !== undefined && warnings.some((code) => ['LEFTOVER', 'SETTLE_FAILED'].includes(code))) {
-        isHealed = true;
-        await arena.reconcileLater(LEASE_IS_OVER_MS);
-        finding = await proof();
-      }
-      if (finding !== undefined) problems.push(finding);
+        prepared.check(before, (one, other) => differences(one, other, row.movesHosts === true));
+      after = await afterSuccess(arena, proof, warnings);
     } else {
       const records = (await arena.repository.list()).records.length;
       if (records !== savesets) problems.push(`${records} savesets where there were ${savesets}`);
-      const changed = changesOf(before, arena.state());
       const isTold = row.mayLeave === true || warnings.includes('LEFTOVER');
-      if (changed.length > 0 && !isTold) problems.push(`left: ${changed.join('; ')}`);
-      if (changed.length > 0 && isTold) {
-        isHealed = true;
-        const kept = await arena.reconcileLater(LEASE_IS_OVER_MS);
-        const rest = changesOf(before, arena.state());
-        if (rest.length > 0) problems.push(`left after reconcile: ${rest.join('; ')} ${kept.join('; ')}`);
-      }
+      after = await afterFailure(arena, changes, isTold);
     }
+    problems.push(...after.problems);
     const strays = await arena.strays();
     if (strays.length > 0) problems.push(`in the repository: ${strays.join(', ')}`);
     const left = await arena.closeProduct();
@@ -184,7 +178,7 @@ async function runCell(cell: Cell): Promise<CellResult> {
     fault: `${row.meets} ${row.name}`,
     outcome,
     isMet,
-    isHealed,
+    isHealed: after.isHealed,
     problems,
     elapsedMs: performance.now() - startedAtMs,
   };
@@ -194,9 +188,4 @@ function judged({ codes, maySucceed = true }: FaultRow, error: unknown, outcome:
   if (error === undefined) return maySucceed ? [] : ['it succeeded'];
   const isAllowed = isBackupError(error) && codes.includes(error.code);
   return isAllowed ? [] : [`ended with ${outcome}: ${error instanceof Error ? error.message : ''}`];
-}
-
-/** All hosts answer again. */
-async function revive(arena: Arena): Promise<void> {
-  for (const { name } of arena.running.hosts) await arena.running.perform('startHost', { host: name });
 }

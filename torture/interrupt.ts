@@ -64,28 +64,14 @@ async function interrupt(
     const open = (): string => openIn(arena).join(', ');
     const openBefore = open();
     const savesets = (await arena.repository.list()).records.length;
-    let seen = 0;
-    let send: (signal: NodeJS.Signals) => void = () => undefined;
-    let sentAtMs: number | undefined;
-    watch(arena, () => {
-      seen += 1;
-      if (seen !== step) return;
-      void systemClock.sleep(delayMs).then(() => {
-        sentAtMs = performance.now();
-        send('SIGINT');
-      });
-    });
-    const { code, signal, hasReported } = await runCommand(
-      arena,
-      story.command(savesetId),
-      (sender) => (send = sender),
-    );
+    const strike = { step, delayMs, signal: 'SIGINT' } as const;
+    const { code, signal, words, elapsedMs = 0 } = await runCommand(arena, story.command(savesetId), { strike });
     // A process that is being taken down no longer hears signals: one ends it, although its work is done and reported.
+    const hasReported = words.includes('"type":"completed"');
     const isLate = code === EXIT.done || code === EXIT.warnings || (signal === 'SIGINT' && hasReported);
     const counted = isLate ? 'came too late, and the work was done' : 'ended by Ctrl-C';
     counts[counted] = (counts[counted] ?? 0) + 1;
     const problems: string[] = [];
-    const elapsedMs = performance.now() - (sentAtMs ?? performance.now());
     const longest = 'ms from Ctrl-C to the end, longest';
     counts[longest] = Math.max(counts[longest] ?? 0, Math.round(elapsedMs));
     if (elapsedMs > BOUND_MS) problems.push(`it took ${elapsedMs.toFixed(0)} ms to end`);

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { type PoolState } from '../src/simulator/index.js';
+import { type Arena } from './arena.js';
 
 /** Undefined when the work is done; the error otherwise. */
 export async function within(limitMs: number, work: Promise<void>): Promise<unknown> {
@@ -62,4 +63,45 @@ export function differences(before: PoolState, after: PoolState, withoutHosts: b
 export function textOf(value: unknown): string {
   if (value instanceof Error) return `${value.name}: ${value.message}`;
   return typeof value === 'string' ? value : JSON.stringify(value ?? '');
+}
+
+/** What is still not as it must be, and whether a reconcile had to put something right. */
+export interface Aftermath {
+  readonly isHealed: boolean;
+  readonly problems: readonly string[];
+}
+
+/**
+ * After a success: `proof` says what is wrong with the result. Of an operation that told of leftovers it is asked once
+ * more after a reconcile.
+ */
+export async function afterSuccess(
+  arena: Arena,
+  proof: () => Promise<string | undefined>,
+  warnings: readonly string[],
+): Promise<Aftermath> {
+  const proved = (): Promise<string | undefined> =>
+    proof().catch((late: unknown) => `the proof failed: ${String(late)}`);
+  let finding = await proved();
+  const isHealed = finding !== undefined && warnings.some((code) => ['LEFTOVER', 'SETTLE_FAILED'].includes(code));
+  if (isHealed) {
+    await arena.reconcileLater();
+    finding = await proved();
+  }
+  return { isHealed, problems: finding === undefined ? [] : [finding] };
+}
+
+/** After a failure: what changed must have been told of, and a reconcile must take it away. */
+export async function afterFailure(
+  arena: Arena,
+  changes: () => readonly string[],
+  isTold: boolean,
+): Promise<Aftermath> {
+  const changed = changes();
+  if (changed.length === 0) return { isHealed: false, problems: [] };
+  if (!isTold) return { isHealed: false, problems: [`left, not told: ${changed.join('; ')}`] };
+  const kept = await arena.reconcileLater();
+  const rest = changes();
+  const problems = rest.length === 0 ? [] : [`left after reconcile: ${[...rest, ...kept].join('; ')}`];
+  return { isHealed: true, problems };
 }

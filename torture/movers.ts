@@ -1,19 +1,15 @@
-import { spawn } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { packageRoot } from '../src/common/package-root.js';
 import { DirectoryRepository } from '../src/host/repository/directory-repository.js';
 import { SeededRandom } from '../spec/journeys/support/seeded-random.js';
 import { Arena } from './arena.js';
+import { type CommandEnd, runCommand } from './command.js';
 import { differences } from './judging.js';
 import { withoutBases } from './operations.js';
 import { type PartResult } from './report.js';
 
-const MAIN = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
 const HOUR_MS = 60 * 60_000;
-const LATER_MS = 48 * HOUR_MS;
-const LONGEST_MS = 60_000;
+/** So much of what a command said says why it ended. */
+const LAST_WORDS = 400;
 /** The data of the first mover is slow, so that the second one meets it. */
 const SLOW_BYTES_PER_SECOND = 1_200_000;
 
@@ -104,35 +100,34 @@ async function runCase(one: Case, counts: Record<string, number>): Promise<reado
     const skewMs = one.clock === 'mover' ? JUMPS[one.jump] : 0;
     // The first process is where it was; the second has the clock after the jump.
     const met = firstTransfer(arena);
-    const running = mover(arena, 'first', arena.repository.path, backupWords(one), 0);
+    const running = runCommand(arena, backupWords(one));
     await Promise.race([met, running]);
     const isMet = reading(arena);
     if (isMet) add('met while the first was reading');
     if (one.clock === 'pool') await arena.running.perform('advanceClock', { ms: JUMPS[one.jump] });
-    const path = one.repositories === 'one' ? arena.repository.path : other;
+    const repository = one.repositories === 'one' ? arena.repository.path : other;
     const words = one.second === 'backup' ? backupWords(one) : ['reconcile'];
-    const second = await mover(arena, 'second', path, words, skewMs);
+    const second = await runCommand(arena, words, { repository, skewMs });
     if (one.second === 'reconcile') {
       add('reconciles beside a run that lives');
-      if (second.code !== 0 && second.code !== 3) problems.push(`reconcile ended with ${second.code}: ${second.words}`);
+      if (second.code !== 0 && second.code !== 3) problems.push(`reconcile ${endOf(second)}`);
     }
     const first = await running;
     if (first.code !== 0 && first.code !== 3) {
       if (one.second === 'backup' && first.words.includes('SOURCE_BUSY')) add('the first refused with SOURCE_BUSY');
       else {
         add('objects taken from a run that lives');
-        problems.push(`the first ended with ${first.code}: ${first.words}`);
+        problems.push(`the first ${endOf(first)}`);
       }
     }
     if (one.second === 'backup') {
       const isBusy = second.words.includes('SOURCE_BUSY');
       if (second.code === 1 && isBusy) add('the second refused with SOURCE_BUSY');
-      else if (second.code !== 0 && second.code !== 3)
-        problems.push(`the second ended with ${second.code}: ${second.words}`);
+      else if (second.code !== 0 && second.code !== 3) problems.push(`the second ${endOf(second)}`);
       else if (first.code === 0 || first.code === 3) add('both backups whole');
     }
     problems.push(...(await wholeness(arena, other, one, wanted)));
-    const kept = await arena.reconcileLater(LATER_MS);
+    const kept = await arena.reconcileLater();
     const left = differences(withoutBases(before), withoutBases(arena.state()), false);
     if (left.length > 0) {
       add('left after the leases');
@@ -143,6 +138,8 @@ async function runCase(one: Case, counts: Record<string, number>): Promise<reado
     await arena.close();
   }
 }
+
+const endOf = ({ code, words }: CommandEnd): string => `ended with ${code ?? 'nothing'}: ${words.slice(-LAST_WORDS)}`;
 
 const backupWords = ({ format }: Case): readonly string[] => ['backup', 'vm/web', '--format', format];
 
@@ -181,48 +178,4 @@ function firstTransfer(arena: Arena): Promise<void> {
       return forTransfer(...transfer);
     };
   });
-}
-
-interface Ended {
-  readonly code: number;
-  /** Its output. */
-  readonly words: string;
-}
-
-/** The command line in a process of its own, whose clock is so much ahead. */
-async function mover(
-  arena: Arena,
-  name: string,
-  repository: string,
-  words: readonly string[],
-  skewMs: number,
-): Promise<Ended> {
-  const folder = join(dirname(arena.repository.path), `mover-${name}`);
-  await mkdir(folder, { recursive: true });
-  const { running } = arena;
-  const settings = {
-    url: running.url,
-    username: running.username,
-    password: 'env:TORTURE',
-    trust: { fingerprints: running.hosts.map(({ fingerprint256 }) => fingerprint256) },
-  };
-  const config = join(folder, 'config.json');
-  await writeFile(config, JSON.stringify({ repository, clients: { torture: { settings } } }));
-  const clock = join(folder, 'clock.mjs');
-  await writeFile(clock, `const now = Date.now; Date.now = () => now() + ${skewMs};\n`);
-  const env = { ...process.env, TORTURE: running.password };
-  const args = ['--import', pathToFileURL(clock).href, MAIN, ...words, '--config', config, '--json'];
-  const child = spawn(process.execPath, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const output: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => output.push(text));
-  }
-  const tooLong = setTimeout(() => child.kill('SIGKILL'), LONGEST_MS);
-  const code = await new Promise<number>((resolve) => {
-    child.once('close', (exit) => {
-      resolve(exit ?? -1);
-    });
-  });
-  clearTimeout(tooLong);
-  return { code, words: output.join('').slice(-2_000) };
 }
