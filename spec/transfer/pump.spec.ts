@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { PassThrough, Readable, Writable } from 'node:stream';
@@ -59,6 +59,9 @@ async function failed(work: Promise<unknown>): Promise<BackupError> {
   return error;
 }
 
+const sha256Of = (pieces: readonly Buffer[]): string =>
+  createHash('sha256').update(Buffer.concat(pieces)).digest('hex');
+
 const turn = async (): Promise<void> => {
   await new Promise((resolve) => setImmediate(resolve));
 };
@@ -100,6 +103,29 @@ describe('pump', () => {
   it('moves nothing', async () => {
     expect(await run({ source: Readable.from([]) })).to.deep.include({ bytes: 0 });
     expect(sink.ending).to.equal('finished');
+  });
+
+  it('moves much with its SHA-256 on a thread of its own, and none is left afterwards', async () => {
+    const pieces = Array.from({ length: 40 }, () => randomBytes(1_000_000));
+    const threads = (): number => process.getActiveResourcesInfo().filter((one) => one === 'MessagePort').length;
+    const before = threads();
+    const expectedBytes = 300_000_000;
+    const result = await run({ source: Readable.from(pieces), expectedBytes });
+    const sha256 = sha256Of(pieces);
+    expect(result).to.deep.equal({ bytes: 40_000_000, sha256 });
+    expect(sha256Of(sink.pieces)).to.equal(sha256);
+    const stopping = new AbortController();
+    const work = run({
+      source: Readable.from(pieces),
+      sink: new Gathering(),
+      expectedBytes,
+      signal: stopping.signal,
+      onBytes: () => {
+        stopping.abort();
+      },
+    });
+    expect((await failed(work)).code).to.equal('CANCELLED');
+    expect(threads()).to.equal(before);
   });
 
   it('uses the real time when no clock is given', async () => {
@@ -344,6 +370,22 @@ describe('pump', () => {
         (await failed(run({ source: Readable.from([]), beforeEnd: () => Promise.reject(new FormatError('cut')) })))
           .hint,
       ).to.match(/Read it again/);
+    });
+
+    it('is not hurried by the time limits when the sink takes the last piece only then', async () => {
+      const slow = new Holding();
+      let decide: () => void = () => undefined;
+      const beforeEnd = (): Promise<void> => new Promise((resolve) => (decide = resolve));
+      const work = run({ source: Readable.from([Buffer.from('abc')]), sink: slow, beforeEnd });
+      while (slow.waiting.length === 0) await turn();
+      await turn();
+      slow.waiting.shift()?.();
+      await turn();
+      await clock.advance(LIMITS.idleTimeoutMs + 1);
+      decide();
+      while (slow.waiting.length === 0) await turn();
+      slow.waiting.shift()?.();
+      expect((await work).bytes).to.equal(3);
     });
 
     it('is not hurried by the time limits', async () => {

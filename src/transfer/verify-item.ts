@@ -50,6 +50,7 @@ export async function verifyItem(options: VerifyItemOptions): Promise<VerifiedIt
     signal,
     firstByteTimeoutMs: idleTimeoutMs,
     idleTimeoutMs,
+    expectedBytes: expected.bytes,
     taps: [
       (chunk) => {
         check(() => reader?.push(chunk));
