@@ -169,6 +169,27 @@ describe('what XAPI refuses, and how', () => {
       expect(await client.error('VDI.create', await newDisk({}))).to.deep.equal(['SR_HAS_NO_PBDS', sr]);
     });
 
+    it('a second connection of a host to storage, the end of one that is plugged or used', async () => {
+      const [live, sr, host] = [
+        await disk('live'),
+        await named(client, 'SR', 'sr'),
+        await named(client, 'host', 'one'),
+      ];
+      const [pbd = ''] = await client.call<string[]>('SR.get_PBDs', sr);
+      const connection = { host, SR: sr, device_config: {}, other_config: {} };
+      expect(await client.error('PBD.create', connection)).to.deep.equal(['PBD_EXISTS', sr, host, pbd]);
+      expect(await client.error('PBD.destroy', pbd)).to.deep.equal([
+        'OPERATION_NOT_ALLOWED',
+        'PBD is currently attached',
+      ]);
+      expect(await client.error('PBD.unplug', pbd)).to.deep.equal(['VDI_IN_USE', live]);
+      await client.call('VM.hard_shutdown', await vm('running'));
+      await client.call('PBD.unplug', pbd);
+      await client.call('PBD.destroy', pbd);
+      const another = await client.call<string>('PBD.create', connection);
+      expect(await client.call('PBD.get_currently_attached', another)).to.equal(false);
+    });
+
     it('the destruction of a base, of what holds statistics', async () => {
       const [base = ''] = pool.pool.store.all('VDI').flatMap(([ref, { managed }]) => (managed === false ? [ref] : []));
       expect(await client.error('VDI.destroy', base)).to.deep.equal(['VDI_NOT_MANAGED', base]);

@@ -6,6 +6,7 @@ import { destroyVmMethods } from './destroy-vm.js';
 import { emergencyMethods } from './emergency-methods.js';
 import { sessionMethods, taskMethods } from './session-methods.js';
 import { nbdMethods } from './nbd-methods.js';
+import { pbdMethods } from './pbd-methods.js';
 import { poolMethods } from './pool-methods.js';
 import { revertMethods } from './revert-vm.js';
 import { snapshotMethods } from './snapshot-vm.js';
@@ -34,5 +35,6 @@ export const METHODS: MethodTable = {
   ...changedBlockMethods,
   ...nbdMethods,
   ...poolMethods,
+  ...pbdMethods,
   ...emergencyMethods,
 };

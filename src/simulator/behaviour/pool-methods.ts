@@ -60,24 +60,6 @@ export const poolMethods: MethodTable = {
     return undefined;
   },
   'SR.get_supported_types': ({ pool }) => pool.store.all('SM').map(([, record]) => textOf(record, 'type')),
-  'PBD.plug': ({ pool }, args) => {
-    pool.store.patch('PBD', args.text(0), { currently_attached: true });
-    return undefined;
-  },
-  'PBD.unplug': ({ pool }, args) => {
-    const record = pool.store.get('PBD', args.text(0));
-    const sr = pool.store.find('SR', textOf(record, 'SR'));
-    const busy = setOf(sr ?? {}, 'VDIs').find((vdi) =>
-      setOf(pool.store.get('VDI', vdi), 'VBDs').some((vbd) => {
-        const attached = pool.store.get('VBD', vbd);
-        const vm = pool.store.find('VM', textOf(attached, 'VM'));
-        return flagOf(attached, 'currently_attached') && textOf(vm ?? {}, 'resident_on') === textOf(record, 'host');
-      }),
-    );
-    if (busy !== undefined) throw new SimulatedFailure('VDI_IN_USE', [busy, 'unplug']);
-    pool.store.patch('PBD', args.text(0), { currently_attached: false });
-    return undefined;
-  },
 
   'host.get_server_certificate': ({ pool }, args) => {
     pool.store.get('host', args.text(0));
