@@ -318,4 +318,18 @@ describe('journey: a machine with its memory', () => {
     const over: RestoreRequest = { mode: 'overwrite', options: { stop: 'hard', mac: 'generate' } };
     await expectCode(world.source.planRestore(over, record), 'REQUEST_INVALID');
   });
+
+  it('says before anything moves that the backup is of a newer release than the pool', async () => {
+    const { record } = await world.backup('vm/db');
+    const details = machineDetailsSchema.parse(record.details);
+    const codesFor = async (version: string): Promise<readonly string[]> => {
+      const release = { ...details.release, version };
+      const { warnings } = await world.source.planRestore(asNew(), { ...record, details: { ...details, release } });
+      return warnings.map(({ code }) => code);
+    };
+    expect(await codesFor('99.1.0')).to.deep.equal(['RELEASE_NEWER']);
+    for (const version of [details.release.version, '7.1.2', 'unknown']) {
+      expect(await codesFor(version), version).to.deep.equal([]);
+    }
+  });
 });

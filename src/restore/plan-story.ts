@@ -5,6 +5,7 @@ import { type RestoreStep } from '../contract/index.js';
 import { type VmRecord } from '../xapi/xapi-records.js';
 import { type DiskPlaces } from './disk-places.js';
 import { type ChosenNetwork } from './network-map.js';
+import { isNewerRelease, type KnownRelease } from './release-order.js';
 import { type RestoreWish } from './restore-options.js';
 import { type RestoreTarget } from './restore-target.js';
 import { sparedDisks } from './spared-disks.js';
@@ -19,6 +20,8 @@ export interface WarningGrounds {
   /** Other machines with a MAC address that is brought back. */
   readonly doubles: readonly VmRecord[];
   readonly existing: Machine | undefined;
+  /** What the coordinator runs. */
+  readonly release: KnownRelease;
 }
 
 /** What a person should know before the restore. */
@@ -42,12 +45,21 @@ export function planWarnings(wish: RestoreWish, target: RestoreTarget, grounds: 
     message: `The disk ${position} "${name}", which the machine boots from, does not come back: it will not start from its disks.`,
   }));
   return [
+    ...tooNew(details.release, grounds.release),
     ...missing,
     ...doubles,
     ...noBoot,
     ...notSaved(wish, grounds.existing),
     ...(target.way === 'beside' ? lossesOf(wish, grounds.existing) : []),
   ];
+}
+
+function tooNew(saved: KnownRelease, pool: KnownRelease): PlanWarning[] {
+  if (!isNewerRelease(saved, pool)) return [];
+  const message =
+    `The backup was made on ${saved.brand} ${saved.version}, this pool runs ${pool.brand} ${pool.version}: ` +
+    'it will most likely refuse what a newer release has exported.';
+  return [{ code: 'RELEASE_NEWER', message }];
 }
 
 /** Disks that the backup has nothing of. */

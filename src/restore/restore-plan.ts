@@ -12,6 +12,7 @@ import { type RefOf, type VifRecord, type VmRecord, type XapiRecordTypes } from 
 import { type ChosenNetwork, type NetworkSituation, planNetworks } from './network-map.js';
 import { planContent } from './plan-content.js';
 import { planSteps, planWarnings, type PlanWarning } from './plan-story.js';
+import { type KnownRelease } from './release-order.js';
 import { type RestoreWish } from './restore-options.js';
 import { isOrdinary, type RestoreTarget } from './restore-target.js';
 import { type DiskPlaces, placeDisks } from './disk-places.js';
@@ -27,6 +28,8 @@ export interface RestoreSituation extends StorageSituation, Pick<NetworkSituatio
   readonly host: ChosenHost | undefined;
   /** The machine that is overwritten, as it is now. */
   readonly existing: Machine | undefined;
+  /** What the coordinator runs. */
+  readonly release: KnownRelease;
 }
 
 export interface MachineRestorePlan {
@@ -67,7 +70,12 @@ export function planRestore(wish: RestoreWish, target: RestoreTarget, situation:
     networks: new Map([...chosen].map(([position, { ref }]) => [position, ref])),
     networkNames: networkNames(wish, chosen, situation),
     ...planContent(wish, target, { networks: chosen, places, host, existing: situation.existing }),
-    warnings: planWarnings(wish, target, { networks: chosen, doubles, existing: situation.existing }),
+    warnings: planWarnings(wish, target, {
+      networks: chosen,
+      doubles,
+      existing: situation.existing,
+      release: situation.release,
+    }),
     steps: planSteps(wish, target, places),
   };
 }

@@ -1,9 +1,10 @@
 import { inject, injectable } from 'inversify';
 import { loadMachine } from '../browser/machine.js';
 import { PoolConnection } from '../session/pool-connection.js';
-import { NULL_REF, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
+import { type HostRecord, NULL_REF, type RefOf, type VmRecord } from '../xapi/xapi-records.js';
 import { freshStorage } from './fresh-storage.js';
 import { chooseHost } from './host-choice.js';
+import { type KnownRelease } from './release-order.js';
 import { type RestoreWish } from './restore-options.js';
 import { doublesOf, isAwake, type MachineRestorePlan, planRestore } from './restore-plan.js';
 import { planTarget } from './restore-target.js';
@@ -47,6 +48,7 @@ export class RestoreSurvey {
       interfaces,
       cards,
       host,
+      release: releaseOf(pool === undefined ? undefined : hosts.get(pool.master)),
       existing: existing === undefined ? undefined : await loadMachine(this.pool, existing, options),
     });
   }
@@ -61,4 +63,9 @@ export class RestoreSurvey {
     const own = [...interfaces.values()].filter(({ VM }) => VM === ref).map(({ MAC }) => ({ mac: MAC }));
     return doublesOf(own, ref, { machines, interfaces }).find(isAwake);
   }
+}
+
+function releaseOf(coordinator: HostRecord | undefined): KnownRelease {
+  const { product_brand: brand = '', product_version: version = '' } = coordinator?.software_version ?? {};
+  return { brand, version };
 }
