@@ -40,7 +40,7 @@ export function parseMachineName(typed: string): MachineName {
   const text = match?.[2] ?? trimmed;
   if (text === '') {
     throw new BackupError('REQUEST_INVALID', `"${typed}" names nothing.`, {
-      hint: 'Write vm/<uuid or name> or template/<uuid or name>.',
+      hint: 'Write vm/<uuid or name> or template/<uuid or name>; vm/* and template/* are all of them.',
     });
   }
   if (kind === 'pool' || kind === 'host') {

@@ -27,10 +27,11 @@ export const browseCommand: CommandModule = {
     addCommonOptions(addClientOptions(command)).addHelpText(
       'after',
       `
-A path that is shown as a source can be given to "xen-backup backup".
+A path shown as a source can be given to "xen-backup backup", one that ends with / to "xen-backup browse".
 
 Examples:
   xen-backup browse
+  xen-backup browse vm/
   xen-backup browse -r --json`,
     );
   },
@@ -43,13 +44,17 @@ Examples:
       const browser = (await host.catalog()).browser(provider.id);
       const opened = await browser.open(host.clientConfig, signal);
       host.onClose('the browser', () => opened.close());
+      const isWhole = path === '';
       const rows: Cell[][] = [];
       for await (const { node, depth } of walk(opened.value, path, options.recursive ?? false, signal)) {
         output.json({ type: 'node', ...node });
-        if (!output.isJson) rows.push(rowOf(node, depth));
+        if (!output.isJson) rows.push(rowOf(node, isWhole ? depth + 1 : depth));
       }
       if (rows.length === 0) output.line('There is nothing here.');
-      else output.table(['NAME', 'KIND', 'SIZE', 'SOURCE', 'FACTS'], rows, { right: [2], cutsLast: true });
+      else if (isWhole)
+        rows.unshift([provider.displayName, 'client', '', { text: '-', style: 'dim' }, host.client.name]);
+      if (rows.length > 0)
+        output.table(['NAME', 'KIND', 'SIZE', 'SOURCE', 'FACTS'], rows, { right: [2], cutsLast: true });
       return EXIT.done;
     });
   },
