@@ -3,7 +3,7 @@ import { BENCH_USAGE, type BenchOptions, parseBenchOptions } from './bench-optio
 import { growthTables } from './growth.js';
 import { benchPool, benchSizes } from './pool-data.js';
 import { PoolProcess } from './pool-process.js';
-import { isInstalled } from './programs.js';
+import { isInstalled, type Sample } from './programs.js';
 import { machineLine, toJson, toText } from './report.js';
 import { runRounds } from './rounds.js';
 import { hasPassed } from './rows.js';
@@ -65,9 +65,14 @@ async function benchAll(options: BenchOptions, say: (text: string) => void): Pro
       const bench = new Workbench({ sizes, pool, folder, signal: stopping.signal, cleanups: own });
       const prepared = await scenario.prepare(bench);
       const cpuBefore = await pool.cpuSeconds();
-      const beganAt = performance.now();
-      const rows = await runRounds(prepared, options.runs);
-      const busy = ((await pool.cpuSeconds()) - cpuBefore) / ((performance.now() - beganAt) / 1000);
+      let wallMs = 0;
+      const onSample = (_contestant: string, sample: Sample): void => {
+        wallMs += sample.wallMs;
+      };
+      const storedMiB = scenario.storesMiB?.(sizes) ?? 0;
+      const warm = (): Promise<void> => (storedMiB > 0 ? bench.warmMemory(storedMiB) : Promise.resolve());
+      const rows = await runRounds(prepared, options.runs, onSample, warm);
+      const busy = ((await pool.cpuSeconds()) - cpuBefore) / (wallMs / 1000);
       say(`${scenario.title} (the simulated pool was busy for ${(100 * busy).toFixed(0)} % of the time)\n`);
       return rows;
     }

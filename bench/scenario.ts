@@ -1,3 +1,4 @@
+import { type BenchSizes } from './pool-data.js';
 import { type Workbench } from './workbench.js';
 import { type Sample } from './programs.js';
 
@@ -28,6 +29,8 @@ export interface Scenario {
   readonly title: string;
   /** Programs that must be installed, for it to count. */
   readonly needs: readonly string[];
+  /** What a contestant stores; memory for so much is warmed before each. */
+  readonly storesMiB?: (sizes: BenchSizes) => number;
   /** Names of the rows that it gives, so that they can be reported as not measured. */
   readonly prepare: (bench: Workbench) => Promise<PreparedScenario>;
   /** What it would have told, for the report when a program is missing. */

@@ -87,6 +87,15 @@ export class Workbench {
     }
   }
 
+  /**
+   * Takes memory and gives it back: what a virtual machine has not used for a while, its host takes away, and the first to
+   * need it again would wait for it (4 GiB of zeros into tmpfs: 1.5 to 4.6 s).
+   */
+  async warmMemory(sizeMiB: number): Promise<void> {
+    const path = join(this.folder, 'warm');
+    await this.shell(`head -c ${sizeMiB}M /dev/zero > '${path}'; rm '${path}'`);
+  }
+
   repositoryPath(name: string): string {
     return join(this.folder, `repository-${name}`);
   }

@@ -23,6 +23,7 @@ const TLS: Target = target('full backup over https, verified; against curl -o fi
 export const fullBackupHttp: Scenario = {
   title: 'full backup over http',
   needs: ['curl', 'tee', 'sha256sum'],
+  storesMiB: ({ bigMiB }) => bigMiB,
   targets: [PIPE, PLAIN, CPU],
   prepare: async (bench) => {
     const { httpUrl } = bench.pool.address;
@@ -51,6 +52,7 @@ export const fullBackupHttp: Scenario = {
 export const fullBackupHttps: Scenario = {
   title: 'full backup over https',
   needs: ['curl'],
+  storesMiB: ({ bigMiB }) => bigMiB,
   targets: [TLS],
   prepare: async (bench): Promise<PreparedScenario> => {
     const { url } = bench.pool.address;

@@ -46,6 +46,7 @@ export const flatMemory: Scenario = {
 export const manyAtOnce: Scenario = {
   title: '20 machines, 4 at once',
   needs: [],
+  storesMiB: ({ manyMiB }) => manyMiB * MANY,
   targets: [AT_ONCE, AT_ONCE_RSS],
   prepare: (bench) =>
     Promise.resolve({
