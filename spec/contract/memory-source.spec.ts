@@ -1,17 +1,15 @@
-import { type HostLogger, type HostServices } from '../../src/contract/index.js';
+import { type HostServices } from '../../src/contract/index.js';
 import { loadPlugin } from '../../src/host/plugin-loader.js';
+import { RecordingLogger } from '../support/recording-logger.js';
 import { type ConformanceSubject, describeBackupSource } from './backup-source-conformance.js';
 import { memoryManifestPath, memoryWorlds } from './support/memory-world.js';
 import { digestOf } from './support/recording-sink.js';
 
-const silent: HostLogger = {
-  child: () => silent,
-  error: () => undefined,
-  warn: () => undefined,
-  info: () => undefined,
-  debug: () => undefined,
+const services: HostServices = {
+  logger: new RecordingLogger(),
+  hostId: 'spec',
+  resolveSecret: () => Promise.resolve('secret'),
 };
-const services: HostServices = { logger: silent, hostId: 'spec', resolveSecret: () => Promise.resolve('secret') };
 
 let worlds = 0;
 

@@ -1,20 +1,18 @@
 import { expect } from 'chai';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BackupError, type HostLogger, type HostServices } from '../../src/contract/index.js';
+import { BackupError, type HostServices } from '../../src/contract/index.js';
 import { findPlugin, loadPlugin } from '../../src/host/plugin-loader.js';
 import { memoryManifestPath } from '../contract/support/memory-world.js';
 import { expectCode } from '../contract/support/run-operation.js';
+import { RecordingLogger } from '../support/recording-logger.js';
 import { useTemporaryFolder } from './support/temporary-folder.js';
 
-const silent: HostLogger = {
-  child: () => silent,
-  error: () => undefined,
-  warn: () => undefined,
-  info: () => undefined,
-  debug: () => undefined,
+const services: HostServices = {
+  logger: new RecordingLogger(),
+  hostId: 'spec',
+  resolveSecret: () => Promise.resolve('x'),
 };
-const services: HostServices = { logger: silent, hostId: 'spec', resolveSecret: () => Promise.resolve('x') };
 
 const manifest = {
   id: 'tiny',

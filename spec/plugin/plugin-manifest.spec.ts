@@ -2,13 +2,13 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../../src/common/package-root.js';
-import { parsePluginManifest, type HostLogger } from '../../src/contract/index.js';
+import { parsePluginManifest } from '../../src/contract/index.js';
 import plugin, { createPlugin } from '../../src/index.js';
 import { xenConfigJsonSchema } from '../../src/plugin/xen-config.js';
+import { RecordingLogger } from '../support/recording-logger.js';
 
 const read = (name: string): unknown => JSON.parse(readFileSync(join(packageRoot(), name), 'utf8'));
-const silent: HostLogger = { child: () => silent, error: () => 0, warn: () => 0, info: () => 0, debug: () => 0 };
-const host = { logger: silent, hostId: 'spec', resolveSecret: () => Promise.resolve('') };
+const host = { logger: new RecordingLogger(), hostId: 'spec', resolveSecret: () => Promise.resolve('') };
 
 describe('plugin.manifest.json', () => {
   const manifest = parsePluginManifest(read('plugin.manifest.json'));

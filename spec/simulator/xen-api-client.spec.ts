@@ -3,27 +3,7 @@ import { Readable } from 'node:stream';
 import { setOf, textOf } from '../../src/simulator/wire/wire-value.js';
 import { startSimulatedPool, type RunningPool } from '../../src/simulator/index.js';
 import { quietConsole } from './support/quiet-console.js';
-
-interface XenObject {
-  readonly $ref: string;
-  readonly $type: string;
-  readonly name_label: string;
-}
-interface XenApi {
-  readonly objects: { readonly all: Readonly<Record<string, XenObject>> };
-  readonly objectsFetched: Promise<void>;
-  connect(): Promise<void>;
-  disconnect(): Promise<void>;
-  call(method: string, ...args: readonly unknown[]): Promise<unknown>;
-  callAsync(method: string, ...args: readonly unknown[]): Promise<string>;
-  barrier(ref: string): Promise<XenObject>;
-  getResource(path: string, options: object): Promise<{ readonly body: AsyncIterable<Buffer> }>;
-  putResource(body: Readable, path: string, options: object): Promise<unknown>;
-  once(event: 'disconnected', listener: () => void): void;
-}
-interface XenApiModule {
-  readonly createClient: (options: object) => XenApi;
-}
+import { untilImported, type XenApi, xenApiClient } from './support/xen-api.js';
 
 describe('the npm client xen-api', () => {
   quietConsole();
@@ -35,14 +15,7 @@ describe('the npm client xen-api', () => {
   afterEach(() => pool.close());
 
   async function connect(url: string): Promise<XenApi> {
-    const { createClient } = (await import('xen-api')) as unknown as XenApiModule;
-    const client = createClient({
-      url,
-      auth: { user: pool.username, password: pool.password },
-      allowUnauthorized: true,
-      watchEvents: true,
-      eventPollDelay: 10,
-    });
+    const client = await xenApiClient(pool, { url, watchEvents: true, eventPollDelay: 10 });
     await client.connect();
     return client;
   }
@@ -94,7 +67,7 @@ describe('the npm client xen-api', () => {
     const before = pool.pool.store.count('VM');
     const sent = Object.assign(Readable.from([archive]), { length: archive.length });
     const known = await client.putResource(sent, '/import/', { task: true, query: { sr_id: defaultSr() } });
-    const unknown = await client.putResource(Readable.from(untilImported(archive)), '/import/', {
+    const unknown = await client.putResource(Readable.from(untilImported(pool, archive)), '/import/', {
       task: true,
       query: { sr_id: defaultSr() },
     });
@@ -124,26 +97,6 @@ describe('the npm client xen-api', () => {
     expect(Object.keys(client.objects.all).length).to.be.greaterThan(50);
     await client.disconnect();
   });
-
-  /** The client cuts its connection at the end of the stream, so that comes when the pool has it all. */
-  async function* untilImported(archive: Buffer): AsyncGenerator<Buffer> {
-    yield archive;
-    const { store } = pool.pool;
-    const isOver = (): boolean =>
-      store
-        .all('task')
-        .every(([, record]) => !textOf(record, 'name_label').includes('import') || record.status !== 'pending');
-    await new Promise<void>((resolve) => {
-      const stop = store.onChange(() => {
-        if (!isOver()) return;
-        stop();
-        resolve();
-      });
-      if (!isOver()) return;
-      stop();
-      resolve();
-    });
-  }
 
   function defaultSr(): string {
     return textOf(pool.pool.poolEntry[1], 'default_SR');

@@ -1,16 +1,7 @@
 import { expect } from 'chai';
 import { startSimulatedPool, type RunningPool } from '../../src/simulator/index.js';
 import { quietConsole, warningsOf } from './support/quiet-console.js';
-
-interface XenApi {
-  readonly objectsFetched: Promise<void>;
-  connect(): Promise<void>;
-  disconnect(): Promise<void>;
-  call(method: string, ...args: readonly unknown[]): Promise<unknown>;
-}
-interface XenApiModule {
-  readonly createClient: (options: object) => XenApi;
-}
+import { type XenApi, xenApiClient } from './support/xen-api.js';
 
 const POOL = {
   name: 'failover',
@@ -29,11 +20,8 @@ describe('the npm client xen-api in a pool of two', () => {
   });
   afterEach(() => pool.close());
 
-  async function clientOf(url: string, watchEvents = false): Promise<XenApi> {
-    const { createClient } = (await import('xen-api')) as unknown as XenApiModule;
-    const auth = { user: pool.username, password: pool.password };
-    return createClient({ url, auth, allowUnauthorized: true, watchEvents, eventPollDelay: 10, callTimeout: 2000 });
-  }
+  const clientOf = (url: string, watchEvents = false): Promise<XenApi> =>
+    xenApiClient(pool, { url, watchEvents, eventPollDelay: 10, callTimeout: 2000 });
 
   it('goes from a member to its coordinator', async () => {
     const client = await clientOf(pool.hosts[1]!.httpUrl);

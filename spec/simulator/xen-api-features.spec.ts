@@ -3,31 +3,7 @@ import { Readable } from 'node:stream';
 import { startSimulatedPool, type RunningPool } from '../../src/simulator/index.js';
 import { textOf } from '../../src/simulator/wire/wire-value.js';
 import { warningsOf } from './support/quiet-console.js';
-
-interface XenObject {
-  readonly $ref: string;
-  readonly $type: string;
-  readonly name_label: string;
-  readonly name_description: string;
-}
-interface Watched {
-  readonly all: Readonly<Record<string, XenObject>>;
-  on(event: 'update' | 'add', listener: (objects: Readonly<Record<string, XenObject>>) => void): void;
-}
-interface XenApi {
-  readonly objects: Watched;
-  readonly objectsFetched: Promise<void>;
-  connect(): Promise<void>;
-  disconnect(): Promise<void>;
-  call(method: string, ...args: readonly unknown[]): Promise<unknown>;
-  callAsync(method: string, ...args: readonly unknown[]): Promise<string>;
-  barrier(ref?: string): Promise<XenObject>;
-  getResource(path: string, options: object): Promise<{ readonly body: AsyncIterable<Buffer> }>;
-  putResource(body: Readable, path: string, options: object): Promise<unknown>;
-}
-interface XenApiModule {
-  readonly createClient: (options: object) => XenApi;
-}
+import { until, untilImported, type XenApi, xenApiClient } from './support/xen-api.js';
 
 /** Two hosts, each with storage of its own. */
 const POOL = {
@@ -50,9 +26,7 @@ describe('what the npm client xen-api can do', () => {
 
   beforeEach(async () => {
     pool = await startSimulatedPool({ poolFile: POOL });
-    const { createClient } = (await import('xen-api')) as unknown as XenApiModule;
-    const auth = { user: pool.username, password: pool.password };
-    client = createClient({ url: pool.url, auth, allowUnauthorized: true, watchEvents: true });
+    client = await xenApiClient(pool, { url: pool.url, watchEvents: true });
     await client.connect();
     await client.objectsFetched;
   });
@@ -89,7 +63,7 @@ describe('what the npm client xen-api can do', () => {
     expect(await client.callAsync('VM.destroy', snapshot)).to.equal('');
     const { store } = pool.pool;
     const isLeft = (): boolean => store.all('task').some(([, task]) => textOf(task, 'name_label').startsWith('Async.'));
-    await until(() => !isLeft());
+    await until(pool, () => !isLeft());
   });
 
   it('waits for a barrier until its own change came back as an event', async () => {
@@ -127,7 +101,7 @@ describe('what the npm client xen-api can do', () => {
     const archive = await archiveOf('onA');
     const before = pool.pool.store.count('VM');
     const warnings = await warningsOf(async () => {
-      const result = await client.putResource(Readable.from(untilImported(archive)), '/import/', { task: true });
+      const result = await client.putResource(Readable.from(untilImported(pool, archive)), '/import/', { task: true });
       expect(String(result)).to.match(/OpaqueRef:/);
     });
     expect(warnings.join()).to.include('missing length');
@@ -156,28 +130,5 @@ describe('what the npm client xen-api can do', () => {
 
   function srNamed(name: string): string {
     return pool.pool.store.all('SR').find(([, record]) => record.name_label === name)?.[0] ?? '';
-  }
-
-  /** The client cuts its connection at the end of the stream, so that comes when the pool has it all. */
-  async function* untilImported(archive: Buffer): AsyncGenerator<Buffer> {
-    yield archive;
-    const { store } = pool.pool;
-    const isOver = (): boolean =>
-      store
-        .all('task')
-        .every(([, task]) => !textOf(task, 'name_label').includes('import') || task.status !== 'pending');
-    await until(isOver);
-  }
-
-  function until(isSo: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const look = (): void => {
-        if (!isSo()) return;
-        stop();
-        resolve();
-      };
-      const stop = pool.pool.store.onChange(look);
-      look();
-    });
   }
 });

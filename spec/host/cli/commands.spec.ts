@@ -4,6 +4,20 @@ import { join } from 'node:path';
 import { failure, typesOf } from '../support/captured-stream.js';
 import { useCliHarness } from '../support/cli-harness.js';
 
+const COMMANDS = [
+  'simulate',
+  'check',
+  'browse',
+  'backup',
+  'restore',
+  'list',
+  'show',
+  'verify',
+  'prune',
+  'reconcile',
+  'trust',
+];
+
 describe('xen-backup', () => {
   const { folder, harness } = useCliHarness();
 
@@ -12,37 +26,13 @@ describe('xen-backup', () => {
       const version = await harness().run(['--version']);
       expect(version.out.text).to.match(/^\d+\.\d+\.\d+\n$/);
       const help = await harness().run(['--help']);
-      for (const name of [
-        'simulate',
-        'check',
-        'browse',
-        'backup',
-        'restore',
-        'list',
-        'show',
-        'verify',
-        'prune',
-        'reconcile',
-        'trust',
-      ]) {
+      for (const name of COMMANDS) {
         expect(help.out.text).to.match(new RegExp(`^  ${name} `, 'm'));
       }
       expect([version.code, help.code]).to.deep.equal([0, 0]);
     });
 
-    for (const name of [
-      'simulate',
-      'check',
-      'browse',
-      'backup',
-      'restore',
-      'list',
-      'show',
-      'verify',
-      'prune',
-      'reconcile',
-      'trust',
-    ]) {
+    for (const name of COMMANDS) {
       it(`explains ${name} with an example, whichever way it is asked`, async () => {
         const asked = await harness().run([name, '--help']);
         const other = await harness().run(['help', name]);

@@ -4,7 +4,6 @@ import {
   type BackupPlugin,
   type BackupSource,
   type ClientConfig,
-  type HostLogger,
   type HostServices,
   type PluginContributions,
   type SavesetRecord,
@@ -18,6 +17,7 @@ import {
 } from '../../../src/simulator/index.js';
 import { RecordingSink } from '../../contract/support/recording-sink.js';
 import { reportOf } from '../../contract/support/run-operation.js';
+import { type LogLine, RecordingLogger } from '../../support/recording-logger.js';
 
 export const HOST_ID = 'spec-host';
 
@@ -83,12 +83,6 @@ export const SMALL_POOL: PoolDefinition = {
   ],
 };
 
-export interface LogLine {
-  readonly level: string;
-  readonly message: string;
-  readonly fields: unknown;
-}
-
 /** A simulated pool, the plugin active, one source open, and what a spec asks of them. */
 export interface XenWorld {
   readonly running: RunningPool;
@@ -126,9 +120,9 @@ export async function startXenWorld(options: WorldOptions = {}): Promise<XenWorl
     poolFile: options.poolFile ?? SMALL_POOL,
     ...(options.release === undefined ? {} : { release: options.release }),
   });
-  const log: LogLine[] = [];
+  const logger = new RecordingLogger();
   const host: HostServices = {
-    logger: recordingLogger(log),
+    logger,
     hostId: HOST_ID,
     resolveSecret: () => Promise.resolve(running.password),
   };
@@ -159,7 +153,7 @@ export async function startXenWorld(options: WorldOptions = {}): Promise<XenWorl
     contributions,
     client,
     source,
-    log,
+    log: logger.lines,
     open: (settings) => provider.open(clientOf(running, { ...options.settings, ...settings })),
     uuidOf: (name, cls = 'VM') => {
       const found = store.all(cls).find(([, record]) => record.name_label === name);
@@ -215,16 +209,4 @@ function clientOf(running: RunningPool, settings: Readonly<Record<string, unknow
       ...settings,
     },
   };
-}
-
-function recordingLogger(lines: LogLine[]): HostLogger {
-  const at = (level: string) => (message: string, fields?: unknown) => lines.push({ level, message, fields });
-  const logger: HostLogger = {
-    child: () => logger,
-    error: at('error'),
-    warn: at('warn'),
-    info: at('info'),
-    debug: at('debug'),
-  };
-  return logger;
 }

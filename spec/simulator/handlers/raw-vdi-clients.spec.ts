@@ -6,16 +6,7 @@ import { type RunningPool, startSimulatedPool } from '../../../src/simulator/ind
 import { textOf } from '../../../src/simulator/wire/wire-value.js';
 import { quietConsole } from '../support/quiet-console.js';
 import { bodyOf, exchangeRaw } from '../support/raw-exchange.js';
-
-interface XenApi {
-  connect(): Promise<void>;
-  disconnect(): Promise<void>;
-  getResource(path: string, options: object): Promise<{ readonly body: Readable }>;
-  putResource(body: Readable | Buffer, path: string, options: object): Promise<unknown>;
-}
-interface XenApiModule {
-  readonly createClient: (options: object) => XenApi;
-}
+import { type XenApi, xenApiClient } from '../support/xen-api.js';
 
 describe('raw disks and other clients', () => {
   let pool: RunningPool;
@@ -41,15 +32,7 @@ describe('raw disks and other clients', () => {
     let client: XenApi;
 
     beforeEach(async () => {
-      const { createClient } = (await import('xen-api')) as unknown as XenApiModule;
-      const auth = { user: pool.username, password: pool.password };
-      client = createClient({
-        url: pool.url,
-        auth,
-        allowUnauthorized: true,
-        watchEvents: ['task'],
-        eventPollDelay: 10,
-      });
+      client = await xenApiClient(pool, { url: pool.url, watchEvents: ['task'], eventPollDelay: 10 });
       await client.connect();
     });
     afterEach(() => client.disconnect());
@@ -58,7 +41,7 @@ describe('raw disks and other clients', () => {
       const query = { vdi, format: 'raw' };
       const { body } = await client.getResource('/export_raw_vdi/', { query, task: true });
       const pieces: Buffer[] = [];
-      for await (const piece of body) pieces.push(piece as Buffer);
+      for await (const piece of body) pieces.push(piece);
       expect(Buffer.concat(pieces).equals(bytes())).to.equal(true);
     });
 
