@@ -116,6 +116,17 @@ describe('journey: check a pool with troubles', () => {
     expect((await linesOf(world, 'default-storage'))[0]?.status).to.equal('warning');
   });
 
+  it('names the storage that can not be scanned', async () => {
+    const world = await start();
+    world.running.addFault({
+      match: { call: 'SR.scan' },
+      occurrence: 1,
+      action: { failWith: ['HOST_OFFLINE', 'OpaqueRef:x'] },
+    });
+    const [line] = (await linesOf(world, 'storage')).filter(({ status }) => status === 'error');
+    expect(line?.message).to.match(/^The storage "[^"]+" can't be scanned, so its numbers may be old: /);
+  });
+
   it('names the host that does not see a storage', async () => {
     const world = await start({ hosts: [{ name: 'host-a' }, { name: 'host-b' }] });
     const { store } = world.running.pool;

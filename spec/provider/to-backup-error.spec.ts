@@ -41,6 +41,15 @@ describe('toBackupError', () => {
       });
     });
 
+    it('says what the account may not do, and which coordinator does not answer', () => {
+      const refused = toBackupError(new XapiError('RBAC_PERMISSION_DENIED', ['pool.sync_database', 'no']));
+      expect(refused.message).to.equal("The account's role does not allow this: pool.sync_database.");
+      expect(refused.hint).to.contain('xen-backup check');
+      const slave = toBackupError(new XapiError('HOST_IS_SLAVE', ['192.0.2.7']));
+      expect(slave.message).to.equal('The pool has no coordinator that answers: 192.0.2.7.');
+      expect(toBackupError(new XapiError('HOST_IS_SLAVE')).message).to.match(/answers\.$/);
+    });
+
     it('sends nobody to a log who needs none', () => {
       const { hint, context } = toBackupError(new XapiError('SESSION_AUTHENTICATION_FAILED', ['u', 'm']));
       expect(hint).to.not.contain('/var/log');

@@ -4,6 +4,8 @@ import { type BackupErrorCode } from '../contract/backup-error.js';
 export interface ErrorMeaning {
   readonly code: BackupErrorCode;
   readonly message: string;
+  /** Which of the code's parameters ends the sentence, when it says what the sentence is about. */
+  readonly shows?: number;
   readonly hint?: string;
   /** The log on the host that has the details, when the code alone does not say enough. */
   readonly log?: string;
@@ -19,7 +21,7 @@ const GUEST_LOG = "/var/log/xensource.log on the machine's host, and the guest's
 const PASSWORD = 'Correct user name or password. It is not tried again by itself, so that the account is not locked.';
 const LATER = 'Try again later.';
 const SPACE = 'Free space on the storage repository, or use another one.';
-const ROLE = 'Use an account with the role that XAPI names.';
+const ROLE = 'Give the account a role that allows it; "xen-backup check" says which one backups need.';
 
 const booting: ErrorMeaning = {
   code: 'SOURCE_BUSY',
@@ -150,12 +152,14 @@ export const XAPI_ERRORS: Readonly<Record<string, ErrorMeaning>> = {
   RBAC_PERMISSION_DENIED: {
     code: 'SOURCE_PERMISSION_DENIED',
     message: "The account's role does not allow this.",
+    shows: 0,
     hint: ROLE,
   },
   HOST_IS_SLAVE: {
     code: 'SOURCE_UNREACHABLE',
     message: 'The pool has no coordinator that answers.',
-    hint: 'Check the coordinator that XAPI names, or make another member the coordinator.',
+    shows: 0,
+    hint: 'Check the coordinator that is named here, or make another member the coordinator.',
     isRetriable: true,
   },
   HOST_STILL_BOOTING: booting,

@@ -138,7 +138,7 @@ export class PoolCheck {
     ]);
     const attached = new Set([...links.values()].filter((link) => link.currently_attached).map(({ SR }) => SR));
     const scanned = await this.#scan(
-      [...before].filter(([ref, record]) => attached.has(ref) && isForDisks(record)).map(([ref]) => ref),
+      [...before].filter(([ref, record]) => attached.has(ref) && isForDisks(record)),
       signal,
     );
     const storages = await this.pool.allRecords('SR', { signal });
@@ -155,16 +155,23 @@ export class PoolCheck {
   }
 
   /** Fresh numbers: some storages only count when they are asked to (S60). Gives a line for each that fails. */
-  async #scan(refs: readonly RefOf<'SR'>[], signal: AbortSignal): Promise<readonly CheckLine[]> {
+  async #scan(
+    storages: readonly (readonly [RefOf<'SR'>, { readonly name_label: string }])[],
+    signal: AbortSignal,
+  ): Promise<readonly CheckLine[]> {
     const lines: CheckLine[] = [];
-    for (const ref of refs) {
+    for (const [ref, { name_label: name }] of storages) {
       try {
         await this.pool.callTask('SR.scan', [ref], { signal });
       } catch (error) {
         signal.throwIfAborted();
         // The line about the role has said it; the numbers are those that the pool has.
         if (isXapiError(error, 'RBAC_PERMISSION_DENIED')) return lines;
-        lines.push(lineOf('storage', error));
+        const line = lineOf('storage', error);
+        lines.push({
+          ...line,
+          message: `The storage "${name}" can't be scanned, so its numbers may be old: ${line.message}`,
+        });
       }
     }
     return lines;

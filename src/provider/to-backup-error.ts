@@ -44,7 +44,13 @@ function fromXapi(error: XapiError, options: ToBackupErrorOptions): BackupError 
     ...(meaning.log === undefined ? {} : { log: meaning.log }),
     ...windowOf(error),
   };
-  return make({ ...meaning, ...hintOf(meaning, error) }, error, options, context);
+  const message = messageOf(meaning, context.xapiParams);
+  return make({ ...meaning, message, ...hintOf(meaning, error) }, error, options, context);
+}
+
+function messageOf({ message, shows }: ErrorMeaning, params: readonly string[]): string {
+  const shown = shows === undefined ? '' : (params[shows] ?? '');
+  return shown === '' ? message : `${message.replace(/\.$/, '')}: ${shown}.`;
 }
 
 /** When to look, as the logs write times (UTC). */
