@@ -1,5 +1,6 @@
 import { isBackupError } from '../src/contract/index.js';
-import { type Fault } from '../src/simulator/index.js';
+import { restartHost } from '../src/simulator/behaviour/host-power.js';
+import { type Fault, type FaultMatch } from '../src/simulator/index.js';
 import { Arena } from './arena.js';
 import { inTurns } from './balance.js';
 import { FAULT_ROWS, type FaultRow, placesOf } from './fault-rows.js';
@@ -16,6 +17,7 @@ import {
 } from './judging.js';
 import { type Operation, OPERATIONS } from './operations.js';
 import { type PartResult } from './report.js';
+import { watch } from './watching.js';
 
 const CELL_LIMIT_MS = 60_000;
 
@@ -144,6 +146,7 @@ async function runCell(cell: Cell): Promise<CellResult> {
       );
     const savesets = (await arena.repository.list()).records.length;
     const id = arena.running.pool.faults.plan(fault);
+    if (row.reboots !== undefined) rebootAt(arena, fault.match, row.reboots);
     const error: unknown = await within(CELL_LIMIT_MS, prepared.run());
     isMet = (arena.running.pool.faults.list().find((one) => one.id === id)?.hits ?? 0) > 0;
     arena.running.pool.faults.remove(id);
@@ -182,6 +185,17 @@ async function runCell(cell: Cell): Promise<CellResult> {
     problems,
     elapsedMs: performance.now() - startedAtMs,
   };
+}
+
+/** A member goes when a call is made for the first time. */
+function rebootAt(arena: Arena, { call }: FaultMatch, member: string): void {
+  const { pool } = arena.running;
+  let isMet = false;
+  watch(arena, ({ kind, name }) => {
+    if (isMet || kind !== 'call' || name.replace(/^Async\./, '') !== call) return;
+    isMet = true;
+    restartHost(pool, pool.store.refByUuid('host', arena.uuidOf(member, 'host')));
+  });
 }
 
 function judged({ codes, maySucceed = true }: FaultRow, error: unknown, outcome: string): readonly string[] {

@@ -20,6 +20,8 @@ export interface FaultRow {
     | 'nbd-connection'
     | 'nbd-read';
   readonly action: FaultAction | ((bytes: number) => FaultAction);
+  /** Name of a member that goes as well, at the first match, and comes back after a moment. */
+  readonly reboots?: string;
   /** How many matches it hits; default: the first only. `all`: every one. */
   readonly times?: 'all' | { readonly forMs: number };
   /** Codes that the operation may fail with. */
@@ -75,6 +77,15 @@ const calls: readonly FaultRow[] = [
     codes: [...LOST, 'SOURCE_FAILED', 'RESTORE_FAILED', 'SNAPSHOT_FAILED'],
     movesHosts: true,
     mayLeave: true,
+  },
+  {
+    name: 'member reboots',
+    meets: 'call',
+    // The coordinator, which is asked, goes on a little later.
+    action: { delayMs: 5 },
+    reboots: 'host-b',
+    codes: LOST,
+    movesHosts: true,
   },
   {
     name: 'in use for long',
