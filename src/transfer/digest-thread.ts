@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { MIB } from '../common/byte-size.js';
 import { BackupError } from '../contract/backup-error.js';
-import { type FlowDigest, type FlowDigestEvents } from './flow-digest.js';
+import { type FlowDigest, type FlowDigestEvents } from './flow-digest-interface.js';
 
 export const DIGEST_WORKER = new URL('./digest-worker.js', import.meta.url);
 

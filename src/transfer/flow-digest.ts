@@ -2,25 +2,12 @@ import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { MIB } from '../common/byte-size.js';
 import { DIGEST_WORKER, DigestThread } from './digest-thread.js';
+import { type FlowDigest, type FlowDigestEvents } from './flow-digest-interface.js';
+
+export { type FlowDigest, type FlowDigestEvents } from './flow-digest-interface.js';
 
 /** From here on a stream is worth a thread: starting one takes as long as hashing some 30 MiB. */
 const THREAD_PAYS_BYTES = 256 * MIB;
-
-/** SHA-256 of what flows. */
-export interface FlowDigest {
-  /** The bytes must not be changed afterwards. False: it is behind, and says `onDrain` when it has caught up. */
-  update(piece: Buffer): boolean;
-  /** Of everything, 64 lower-case hex digits; nothing may follow. */
-  digest(): Promise<string>;
-  /** Ends its thread, if it has one. May be called again. */
-  release(): Promise<void>;
-}
-
-export interface FlowDigestEvents {
-  onDrain(): void;
-  /** It will give no digest. */
-  onFailure(error: Error): void;
-}
 
 /** Threads of this process that hash. */
 let threads = 0;
