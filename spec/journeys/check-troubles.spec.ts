@@ -70,6 +70,24 @@ describe('journey: check a pool with troubles', () => {
     expect(bond?.hint).to.match(/bonding\/bond0.*not supported/s);
   });
 
+  it('says whether a network carries NBD, one without TLS only to a client that sends data in clear', async () => {
+    for (const [purpose, expected] of [
+      ['nbd', /^A network/],
+      ['insecure_nbd', /^No network/],
+      [undefined, /^No network/],
+    ] as const) {
+      const world = await start({
+        networks: [
+          { name: 'Management', bridge: 'xenbr0', device: 'eth0', isManagement: true },
+          { name: 'Production', bridge: 'xenbr1', device: 'eth1', purpose: purpose === undefined ? [] : [purpose] },
+        ],
+      });
+      const [nbd] = await linesOf(world, 'nbd');
+      expect(nbd?.status).to.equal('ok');
+      expect(nbd?.message).to.match(expected);
+    }
+  });
+
   const roles: readonly (readonly [
     role: 'read-only' | 'vm-admin' | 'vm-power-admin' | 'pool-admin',
     status: string,

@@ -33,7 +33,7 @@ describe('findings about the account and its pool', () => {
     it('says what a restriction costs', () => {
       const line = licenceFinding({ restrict_cbt: 'true', restrict_vss: 'false', restrict_wlb: 'true' });
       expect(line.status).to.equal('warning');
-      expect(line.message).to.contain('every backup is a full one').and.not.contain('quiesced');
+      expect(line.message).to.contain('increments keep a whole snapshot').and.not.contain('quiesced');
       expect(line.hint).to.contain('restrict_cbt').and.not.contain('restrict_wlb');
     });
 

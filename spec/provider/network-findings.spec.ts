@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { bondFindings, type InterfaceFacts, subnetFindings } from '../../src/provider/network-findings.js';
+import { bondFindings, type InterfaceFacts, nbdFinding, subnetFindings } from '../../src/provider/network-findings.js';
 
 const nic = (fields: Partial<InterfaceFacts> = {}): InterfaceFacts => ({
   host: 'host-a',
@@ -58,5 +58,12 @@ describe('findings about networks', () => {
       const [line] = bondFindings([{ ...bond, mode: 'active-backup', linksUp: 1 }]);
       expect(line).to.include({ status: 'warning', check: 'bond' });
     });
+  });
+
+  it('says what increments cost without NBD, and how to have it', () => {
+    expect(nbdFinding(true)).to.include({ status: 'ok', check: 'nbd' }).and.not.have.property('hint');
+    const without = nbdFinding(false);
+    expect(without.message).to.contain('No network carries NBD').and.contain('whole snapshot');
+    expect(without.hint).to.contain('xe network-param-add').and.contain('param-key=nbd');
   });
 });

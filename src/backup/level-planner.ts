@@ -5,6 +5,7 @@ import { ConnectionSettings } from '../session/connection-settings.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { RedactedLogger } from '../session/redact.js';
 import { changedExtents } from '../transfer/disk-extents.js';
+import { carriesNbd } from '../xapi/nbd-endpoint.js';
 import { CHANGE_TRACKING } from '../xapi/storage-features.js';
 import { isXapiError } from '../xapi/xapi-error.js';
 import {
@@ -202,13 +203,10 @@ export class LevelPlanner {
     );
   }
 
-  /** NBD without TLS counts only where bulk data may go in clear. */
   async #hasNbd(forceHttps: boolean, signal: AbortSignal): Promise<boolean> {
     const isPlainAllowed = this.settings.dataTransport === 'http' && !forceHttps;
     const networks = await this.pool.allRecords('network', { signal });
-    return [...networks.values()].some(
-      ({ purpose }) => purpose.includes('nbd') || (isPlainAllowed && purpose.includes('insecure_nbd')),
-    );
+    return [...networks.values()].some(({ purpose }) => carriesNbd(purpose, isPlainAllowed));
   }
 }
 

@@ -50,7 +50,7 @@ export function roleFinding({ username, isLocalSuperuser, roles }: AccountFacts)
 
 /** Restrictions of the edition that cost something here, and what. */
 const RESTRICTIONS: Readonly<Record<string, string>> = {
-  restrict_cbt: 'changed blocks of disks are not tracked, so every backup is a full one',
+  restrict_cbt: 'changed blocks of disks are not tracked, so increments keep a whole snapshot in the pool',
   restrict_checkpoint: 'no snapshot can hold the memory of a VM',
   restrict_vss: 'no Windows guest can be quiesced',
 };

@@ -49,6 +49,18 @@ export function subnetFindings(interfaces: readonly InterfaceFacts[]): readonly 
   );
 }
 
+/** Increments work without NBD, but cost more. */
+export function nbdFinding(hasNbd: boolean): CheckLine {
+  if (hasNbd)
+    return { status: 'ok', check: 'nbd', message: 'A network carries NBD: increments read changed blocks only.' };
+  return {
+    status: 'ok',
+    check: 'nbd',
+    message: 'No network carries NBD: increments keep a whole snapshot in the pool and move blocks of 2 MiB.',
+    hint: 'From 7.3 on: xe network-param-add uuid=<of a network> param-name=purpose param-key=nbd',
+  };
+}
+
 /** What a person must compare with the switch when a bond negotiates (LACP, 802.3ad), and bonds that lost a link. */
 export function bondFindings(bonds: readonly BondFacts[]): readonly CheckLine[] {
   return bonds.flatMap((bond) => {

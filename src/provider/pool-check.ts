@@ -4,11 +4,12 @@ import { type CheckLine } from '../contract/index.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { PoolConnection } from '../session/pool-connection.js';
 import { isXapiError } from '../xapi/xapi-error.js';
+import { carriesNbd } from '../xapi/nbd-endpoint.js';
 import { isNullRef, type RefOf } from '../xapi/xapi-records.js';
 import { licenceFinding, roleFinding, transportFindings } from './account-findings.js';
 import { MemberSurvey } from './member-survey.js';
 import { clockFindings, expiryFindings, memberFinding, reachFindings } from './member-findings.js';
-import { bondFindings, subnetFindings } from './network-findings.js';
+import { bondFindings, nbdFinding, subnetFindings } from './network-findings.js';
 import { Reconciler } from './reconciler.js';
 import { isForDisks, storageFindings } from './storage-findings.js';
 import { toBackupError } from './to-backup-error.js';
@@ -95,10 +96,11 @@ export class PoolCheck {
   }
 
   async #networks(signal: AbortSignal): Promise<readonly CheckLine[]> {
-    const [hosts, interfaces, bonds] = await Promise.all([
+    const [hosts, interfaces, bonds, networks] = await Promise.all([
       this.pool.allRecords('host', { signal }),
       this.pool.allRecords('PIF', { signal }),
       this.pool.allRecords('Bond', { signal }),
+      this.pool.allRecords('network', { signal }),
     ]);
     const hostName = (ref: RefOf<'host'> | undefined): string =>
       (ref === undefined ? undefined : hosts.get(ref)?.name_label) ?? 'a host';
@@ -126,7 +128,9 @@ export class PoolCheck {
         };
       }),
     );
-    return [...shared, ...bonded];
+    const isPlainAllowed = this.settings.dataTransport === 'http';
+    const hasNbd = [...networks.values()].some(({ purpose }) => carriesNbd(purpose, isPlainAllowed));
+    return [...shared, ...bonded, nbdFinding(hasNbd)];
   }
 
   async #storage(signal: AbortSignal): Promise<readonly CheckLine[]> {

@@ -55,3 +55,8 @@ export class NbdEndpoint {
     return `NbdEndpoint(${this.address})`;
   }
 }
+
+/** Whether a network with this purpose carries NBD to us; without TLS only where bulk data may go in clear. */
+export function carriesNbd(purpose: readonly string[], isPlainAllowed: boolean): boolean {
+  return purpose.includes('nbd') || (isPlainAllowed && purpose.includes('insecure_nbd'));
+}
