@@ -8,47 +8,10 @@ import { FormatError } from '../../src/format/format-error.js';
 import { pump, type PumpOptions } from '../../src/transfer/pump.js';
 import { TransportError } from '../../src/xapi/transport-error.js';
 import { ManualClock } from '../support/manual-clock.js';
+import { Gathering, Holding } from './support/sinks.js';
 
 const LIMITS = { firstByteTimeoutMs: 30_000, idleTimeoutMs: 5_000 };
 const never = new AbortController().signal;
-
-/** A sink that gathers, and tells how it ended. */
-class Gathering extends Writable {
-  readonly pieces: Buffer[] = [];
-  ending: 'open' | 'finished' | 'destroyed' = 'open';
-
-  override _write(chunk: Buffer, _encoding: string, callback: (error?: Error) => void): void {
-    this.pieces.push(chunk);
-    callback();
-  }
-
-  override _final(callback: () => void): void {
-    this.ending = 'finished';
-    callback();
-  }
-
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    if (this.ending === 'open') this.ending = 'destroyed';
-    callback(error);
-  }
-}
-
-/** A sink that keeps every callback until the spec calls it. */
-class Holding extends Writable {
-  readonly waiting: ((error?: Error) => void)[] = [];
-
-  constructor() {
-    super({ highWaterMark: 1 });
-  }
-
-  override _write(_chunk: Buffer, _encoding: string, callback: (error?: Error) => void): void {
-    this.waiting.push(callback);
-  }
-
-  override _final(callback: (error?: Error) => void): void {
-    this.waiting.push(callback);
-  }
-}
 
 async function failed(work: Promise<unknown>): Promise<BackupError> {
   const error: unknown = await work.then(
