@@ -161,7 +161,6 @@ export class ItemExporter {
       clock: this.clock,
       firstByteTimeoutMs: this.settings.firstByteTimeoutMs,
       idleTimeoutMs: this.settings.idleTimeoutMs,
-      expectedBytes: expected.expectedBytes,
       onBytes: (bytes) => {
         meter.add(name, bytes);
       },

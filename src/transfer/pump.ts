@@ -1,9 +1,9 @@
+import { createHash } from 'node:crypto';
 import { type Readable, type Writable } from 'node:stream';
 import { type Clock, systemClock } from '../common/clock.js';
 import { BackupError, isBackupError } from '../contract/backup-error.js';
 import { cancellation } from './cancellation.js';
 import { toTransferError } from './data-damaged.js';
-import { type FlowDigest, flowDigest, localDigest } from './flow-digest.js';
 import { InactivityWatch } from './inactivity-watch.js';
 import { mediumWriteError } from './medium-error.js';
 import { PieceJoiner } from './piece-joiner.js';
@@ -11,8 +11,6 @@ import { isTransportError } from '../xapi/transport-error.js';
 
 /** A medium may take its time (a tape is changed), but not for ever. */
 const DEFAULT_SINK_TIMEOUT_MS = 3_600_000;
-/** The checksum is computed far faster than anything else here. */
-const DIGEST_TIMEOUT_MS = 300_000;
 /** How long a destroyed sink may take to put its things away before the failure is reported all the same. */
 const SINK_CLOSE_TIMEOUT_MS = 10_000;
 
@@ -29,8 +27,6 @@ export interface PumpOptions {
   readonly idleTimeoutMs: number;
   /** Longest time that the sink may refuse data or take to finish. Default one hour. */
   readonly sinkTimeoutMs?: number;
-  /** How much is to come, roughly: the SHA-256 of much is worth a thread of its own. */
-  readonly expectedBytes?: number | undefined;
   /** Told of every piece: its length. */
   readonly onBytes?: (bytes: number) => void;
   /**
@@ -62,15 +58,12 @@ class Transfer {
   readonly #options: PumpOptions;
   readonly #clock: Clock;
   readonly #watch: InactivityWatch;
+  readonly #digest = createHash('sha256');
   readonly #joiner = new PieceJoiner((joined) => {
     this.#forward(joined);
   });
   readonly #failure: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
-  #digest: FlowDigest = localDigest();
-  /** Which of them take nothing at the moment. */
-  #isSinkFull = false;
-  #isDigestBehind = false;
   #bytes = 0;
   #isSourceOver = false;
 
@@ -94,10 +87,9 @@ class Transfer {
     try {
       if (signal.aborted) throw cancellation(signal);
       this.#listen();
-      await this.#beginDigest();
       await this.#step(this.#flow());
-      const result = { bytes: this.#bytes, sha256: await this.#finishDigest() };
       this.#watch.rest();
+      const result = { bytes: this.#bytes, sha256: this.#digest.digest('hex') };
       if (beforeEnd !== undefined) await this.#step(beforeEnd(result));
       await this.#step(this.#finishSink());
       return result;
@@ -111,27 +103,7 @@ class Transfer {
       this.#watch.stop();
       signal.removeEventListener('abort', onAbort);
       source.destroy();
-      await this.#digest.release();
     }
-  }
-
-  /** Not raced with a failure: a thread must be in hand to be released. */
-  async #beginDigest(): Promise<void> {
-    const { source, expectedBytes = 0 } = this.#options;
-    // Nothing may come before somebody listens.
-    source.pause();
-    this.#digest = await flowDigest(expectedBytes, {
-      onDrain: () => {
-        this.#isDigestBehind = false;
-        this.#pace();
-      },
-      onFailure: this.#fail,
-    });
-  }
-
-  async #finishDigest(): Promise<string> {
-    this.#watch.expect(DIGEST_TIMEOUT_MS, digestTooSlow);
-    return await this.#step(this.#digest.digest());
   }
 
   async #step<T>(work: Promise<T>): Promise<T> {
@@ -164,8 +136,10 @@ class Transfer {
     const { source, sink, firstByteTimeoutMs } = this.#options;
     this.#watch.expect(firstByteTimeoutMs, () => stalled('sent nothing', firstByteTimeoutMs, 0));
     sink.on('drain', () => {
-      this.#isSinkFull = false;
-      this.#pace();
+      // Nothing more comes; the verdict has limits of its own.
+      if (this.#isSourceOver) return;
+      this.#expectMore();
+      source.resume();
     });
     await new Promise<void>((resolve) => {
       source.once('end', () => {
@@ -176,12 +150,13 @@ class Transfer {
       source.on('data', (chunk: Buffer) => {
         this.#joiner.push(chunk);
       });
+      // A source that came paused would never begin.
       source.resume();
     });
   }
 
   #forward(chunk: Buffer): void {
-    const { source, sink } = this.#options;
+    const { source, sink, sinkTimeoutMs = DEFAULT_SINK_TIMEOUT_MS } = this.#options;
     try {
       this.#pass(chunk);
     } catch (error) {
@@ -189,25 +164,15 @@ class Transfer {
       this.#fail(error);
       return;
     }
-    this.#isSinkFull = !sink.write(chunk);
-    if (this.#isSinkFull || this.#isDigestBehind) this.#pace();
-  }
-
-  /** The source goes on when nobody is behind. */
-  #pace(): void {
-    if (this.#isSourceOver) return;
-    const { source, sinkTimeoutMs = DEFAULT_SINK_TIMEOUT_MS } = this.#options;
-    if (this.#isSinkFull) this.#watch.expect(sinkTimeoutMs, () => sinkTooSlow(sinkTimeoutMs));
-    else if (this.#isDigestBehind) this.#watch.expect(DIGEST_TIMEOUT_MS, digestTooSlow);
-    else this.#expectMore();
-    if (this.#isSinkFull || this.#isDigestBehind) source.pause();
-    else source.resume();
+    if (sink.write(chunk)) return;
+    source.pause();
+    this.#watch.expect(sinkTimeoutMs, () => sinkTooSlow(sinkTimeoutMs));
   }
 
   #pass(chunk: Buffer): void {
     if (this.#bytes === 0) this.#expectMore();
     else this.#watch.touch();
-    this.#isDigestBehind = !this.#digest.update(chunk);
+    this.#digest.update(chunk);
     this.#bytes += chunk.length;
     for (const tap of this.#options.taps ?? []) tap(chunk);
     this.#options.onBytes?.(chunk.length);
@@ -266,13 +231,6 @@ function stalled(what: string, limitMs: number, bytes: number, cause?: unknown):
     isRetriable: true,
     context: { limitMs, bytes },
     cause,
-  });
-}
-
-function digestTooSlow(): BackupError {
-  return new BackupError('INTERNAL', `The checksum was not computed within ${DIGEST_TIMEOUT_MS / 1000} s.`, {
-    hint: 'Look at the load of this machine.',
-    isRetriable: true,
   });
 }
 

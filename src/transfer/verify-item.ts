@@ -50,7 +50,6 @@ export async function verifyItem(options: VerifyItemOptions): Promise<VerifiedIt
     signal,
     firstByteTimeoutMs: idleTimeoutMs,
     idleTimeoutMs,
-    expectedBytes: expected.bytes,
     taps: [
       (chunk) => {
         check(() => reader?.push(chunk));

@@ -13,11 +13,15 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { KIB, MIB } from '../../../src/common/byte-size.js';
 import { type SavesetRecord } from '../../../src/contract/index.js';
 import { DirectoryRepository } from '../../../src/host/repository/directory-repository.js';
 import { expectCode } from '../../contract/support/run-operation.js';
 import { useRepositoryFolder } from '../support/repository-folder.js';
 import { descriptor, noSignal, recordOf, store, writeItem } from '../support/stored-saveset.js';
+
+const contentOf = (sizes: Readonly<Record<string, number>>): Record<string, Buffer> =>
+  Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, Buffer.alloc(size)]));
 
 describe('DirectoryRepository', () => {
   const { folder, path, saveset, openRepository } = useRepositoryFolder();
@@ -282,6 +286,23 @@ describe('DirectoryRepository', () => {
       const { stream, bytes } = await media.openItem(media.record.items[0]!.name, noSignal);
       expect(bytes).to.equal(5);
       expect((await buffer(stream)).toString()).to.equal('hello');
+    });
+
+    it('read small items in small pieces and large ones by the MiB: a chain has many open at once', async () => {
+      const repository = await openRepository();
+      const sizes = { small: 1000, middle: 10 * MIB, large: 80 * MIB };
+      await store(repository, 'a', {}, contentOf(sizes));
+      const media = await repository.openMedia('a');
+      for (const [name, size] of Object.entries(sizes)) {
+        let most = 0;
+        let bytes = 0;
+        for await (const piece of (await media.openItem(name, noSignal)).stream as AsyncIterable<Buffer>) {
+          most = Math.max(most, piece.length);
+          bytes += piece.length;
+        }
+        expect(bytes).to.equal(size);
+        expect(most, name).to.equal(Math.min(size, Math.max(64 * KIB, Math.min(MIB, size / 64))));
+      }
     });
 
     it('refuse items that are missing, of another size, links, or not in the record', async () => {

@@ -4,9 +4,6 @@ import { Writable } from 'node:stream';
 import { MIB } from '../../common/byte-size.js';
 import { syncFolder } from './durable-file.js';
 
-/** What may wait to be written, so that the next piece comes and is checked meanwhile. */
-const MOST_AHEAD_BYTES = 4 * MIB;
-
 /** What an item is written through; the part of a Node `FileHandle` that is used. */
 export interface ItemHandle {
   writev(chunks: readonly Uint8Array[]): Promise<{ readonly bytesWritten: number }>;
@@ -78,7 +75,7 @@ export async function openItemFile(
   };
 
   return new Writable({
-    highWaterMark: MOST_AHEAD_BYTES,
+    highWaterMark: MIB,
     decodeStrings: true,
     write: (chunk: Buffer, _encoding, done) => {
       settle(write([chunk]), done);

@@ -2,10 +2,15 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addAbortSignal } from 'node:stream';
-import { MIB } from '../../common/byte-size.js';
+import { KIB, MIB } from '../../common/byte-size.js';
 import { BackupError, type OpenedItem, type SavesetRecord } from '../../contract/index.js';
 import { systemCode } from '../to-host-error.js';
 import { toMediumError } from './to-medium-error.js';
+
+/** A chain has many items open at once, most of them small: what is read ahead of a small one is small, too. */
+const MOST_AHEAD_BYTES = MIB;
+const LEAST_AHEAD_BYTES = 64 * KIB;
+const PIECES = 64;
 
 /** An item of a finished saveset, to read. @throws {BackupError} DATA_DAMAGED when it is not as recorded; MEDIUM_FAILED. */
 export async function openStoredItem(
@@ -31,5 +36,6 @@ export async function openStoredItem(
     await handle.close();
     throw damaged(`should have ${item.bytes} bytes and has ${size}`);
   }
-  return { stream: addAbortSignal(signal, handle.createReadStream({ highWaterMark: MIB })), bytes: size };
+  const highWaterMark = Math.max(LEAST_AHEAD_BYTES, Math.min(MOST_AHEAD_BYTES, Math.ceil(size / PIECES)));
+  return { stream: addAbortSignal(signal, handle.createReadStream({ highWaterMark })), bytes: size };
 }
