@@ -3,20 +3,13 @@ import { disksOf, type Machine, type MachineDisk } from '../browser/machine.js';
 import { type HostLogger, type SavesetRecord } from '../contract/index.js';
 import { ConnectionSettings } from '../session/connection-settings.js';
 import { PoolConnection } from '../session/pool-connection.js';
+import { messageNamesSince } from '../session/pool-messages.js';
 import { RedactedLogger } from '../session/redact.js';
 import { changedExtents } from '../transfer/disk-extents.js';
 import { carriesNbd } from '../xapi/nbd-endpoint.js';
 import { CHANGE_TRACKING } from '../xapi/storage-features.js';
 import { isXapiError } from '../xapi/xapi-error.js';
-import {
-  isNullRef,
-  NULL_REF,
-  type PoolRecord,
-  type RefOf,
-  type VdiRecord,
-  xapiDate,
-  xapiDateMs,
-} from '../xapi/xapi-records.js';
+import { isNullRef, NULL_REF, type PoolRecord, type RefOf, type VdiRecord, xapiDateMs } from '../xapi/xapi-records.js';
 import {
   type BaseDisk,
   chooseGround,
@@ -163,15 +156,9 @@ export class LevelPlanner {
       const base = [...bases.values()].find(({ snapshot_of: of }) => of === disk.ref);
       if (reason !== 'CBT_DISABLED' || base === undefined) continue;
       // Dates are whole seconds.
-      const args = ['VDI', disk.id, xapiDate(xapiDateMs(base.snapshot_time) - 1000)];
-      const messages = await this.pool.call<Readonly<Record<string, { readonly name?: unknown }>>>(
-        'message.get',
-        args,
-        {
-          signal,
-        },
-      );
-      if (Object.values(messages).some(({ name }) => String(name).startsWith('VDI_CBT_'))) lost.add(disk.id);
+      const sinceMs = xapiDateMs(base.snapshot_time) - 1000;
+      const names = await messageNamesSince(this.pool, { cls: 'VDI', uuid: disk.id }, sinceMs, signal);
+      if (names.some((name) => name.startsWith('VDI_CBT_'))) lost.add(disk.id);
     }
     return lost;
   }

@@ -8,7 +8,7 @@ import { JOURNAL_DONE_KEY } from '../restore/machine-state.js';
 import { ActiveRuns } from '../session/active-runs.js';
 import { OwnObjects } from '../session/own-objects.js';
 import { PoolConnection } from '../session/pool-connection.js';
-import { xapiDate } from '../xapi/xapi-records.js';
+import { messageNamesSince } from '../session/pool-messages.js';
 import { RedactedLogger } from '../session/redact.js';
 import { runsOfLivingProcesses } from '../session/run-process.js';
 import { SourceIdentity } from '../session/source-identity.js';
@@ -110,11 +110,8 @@ export class Reconciler {
 
   /** The pool notes every start of a machine; by its clock and ours, which may differ a little. */
   async #wasStartedSince({ record, sinceMs }: AbandonedMachine, signal: AbortSignal): Promise<boolean> {
-    const args = ['VM', record.uuid, xapiDate(sinceMs)];
-    const messages = await this.pool.call<Readonly<Record<string, { readonly name?: unknown }>>>('message.get', args, {
-      signal,
-    });
-    return Object.values(messages).some(({ name }) => /^VM_(STARTED|RESUMED)$/.test(String(name)));
+    const names = await messageNamesSince(this.pool, { cls: 'VM', uuid: record.uuid }, sinceMs, signal);
+    return names.some((name) => /^VM_(STARTED|RESUMED)$/.test(name));
   }
 
   /** Looked at anew: what broken-off runs had marked is gone by now. */
