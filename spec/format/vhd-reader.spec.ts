@@ -30,7 +30,12 @@ function read(pieces: readonly Buffer[], sizeBytes: number, options: VhdReaderOp
       data.copy(disk, offsetBytes);
     },
   });
-  for (const piece of pieces) reader.push(piece);
+  for (const piece of pieces) {
+    const lent = Buffer.from(piece);
+    reader.push(lent);
+    // What was pushed belongs to whoever pushed it.
+    lent.fill(0xee);
+  }
   return { summary: reader.end(), head: head!, disk, runs };
 }
 
@@ -43,7 +48,9 @@ function cut(bytes: Buffer, shares: readonly number[]): Buffer[] {
 function failure(bytes: Buffer, options: VhdReaderOptions = {}): FormatError {
   try {
     const reader = new VhdReader(options);
-    reader.push(bytes);
+    const lent = Buffer.from(bytes);
+    reader.push(lent);
+    lent.fill(0xee);
     reader.end();
   } catch (error) {
     if (error instanceof FormatError) return error;

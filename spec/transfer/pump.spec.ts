@@ -60,6 +60,35 @@ describe('pump', () => {
     ]);
   });
 
+  it('tells of each piece when the sink has done with it, not before', async () => {
+    const pieces = ['one', 'two', 'three'].map((text) => Buffer.from(text));
+    const log: string[] = [];
+    const slow = new Writable({
+      write: (piece: Buffer, _encoding, done) => {
+        setImmediate(() => {
+          log.push(`took ${piece.toString()}`);
+          done();
+        });
+      },
+    });
+    const source = Readable.from(pieces);
+    await run({ source, sink: slow, onWritten: (piece) => log.push(`told of ${piece.toString()}`) });
+    expect(log).to.deep.equal(['one', 'two', 'three'].flatMap((name) => [`took ${name}`, `told of ${name}`]));
+  });
+
+  it('tells of no piece that the sink failed with', async () => {
+    const told: string[] = [];
+    const full = new Writable({
+      write: (piece: Buffer, _encoding, done) => {
+        done(piece.toString() === 'two' ? new TypeError('full') : null);
+      },
+    });
+    const source = Readable.from(['one', 'two', 'three'].map((text) => Buffer.from(text)));
+    const error = await failed(run({ source, sink: full, onWritten: (piece) => told.push(piece.toString()) }));
+    expect(error.code).to.equal('MEDIUM_FAILED');
+    expect(told).to.deep.equal(['one']);
+  });
+
   it('moves nothing', async () => {
     expect(await run({ source: Readable.from([]) })).to.deep.include({ bytes: 0 });
     expect(sink.ending).to.equal('finished');

@@ -7,6 +7,7 @@ import { type FlowCheck } from '../transfer/checked-stream.js';
 
 /** Checks a VHD that the pool sends: whole, of the expected type and size. Knows its id afterwards. */
 export class ExportedVhd implements FlowCheck {
+  readonly keepsNoBuffers = true;
   readonly #reader: VhdReader;
   #uuid: string | undefined;
 

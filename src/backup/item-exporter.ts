@@ -15,6 +15,7 @@ import { type HandlerTask, PoolConnection } from '../session/pool-connection.js'
 import { checkedData, type FlowCheck } from '../transfer/checked-stream.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
 import { pump, type PumpOptions } from '../transfer/pump.js';
+import { giveBack } from '../xapi/block-reads.js';
 import { isXapiError, type XapiError } from '../xapi/xapi-error.js';
 
 /** When the data ends too early, the pool's task knows why: a moment later. */
@@ -47,7 +48,7 @@ export interface ItemOrder extends ItemLabel {
   readonly onVerify?: () => void;
 }
 
-/** A check that never waits. */
+/** A check that never waits, and keeps nothing. */
 interface Tap {
   push(chunk: Buffer): void;
   end(): void;
@@ -98,8 +99,11 @@ export class ItemExporter {
       const data = await this.pool.download({ path, query, task, signal, forceHttps, ...asked });
       source = data;
       cleanup.add(`data of ${order.name}`, () => data.destroy());
+      const isKeptByNobody =
+        tools.sink.keepsNoBuffers === true && (check === undefined || check.keepsNoBuffers === true);
       const checked = check === undefined ? data : checkedData(data, check);
       return await this.#store({ ...order, expected }, rewrite?.(checked) ?? checked, tools, {
+        ...(isKeptByNobody ? { onWritten: giveBack } : {}),
         taps:
           tap === undefined
             ? []
@@ -146,7 +150,7 @@ export class ItemExporter {
     { name, kind, mediaType, title, expected }: OwnItem,
     source: Readable,
     { sink, meter, cleanup, signal }: ExportTools,
-    options: Pick<PumpOptions, 'taps' | 'beforeEnd' | 'toSourceError'> = {},
+    options: Pick<PumpOptions, 'taps' | 'onWritten' | 'beforeEnd' | 'toSourceError'> = {},
   ): Promise<SavesetItem> {
     // An error while the medium opens its item has no reader yet: the pump finds it as the stream's state.
     source.on('error', () => undefined);

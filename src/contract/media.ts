@@ -26,6 +26,11 @@ export interface BackupSink {
    * one transfer that broke off. Absent: false, as for a tape.
    */
   readonly canReopenItems?: boolean;
+  /**
+   * True: what was written to an item is not looked at any more once its write was called back. Then a source may fill the
+   * same memory again, which costs less than new memory. Absent: false; the sink may keep the Buffers that it gets.
+   */
+  readonly keepsNoBuffers?: boolean;
   openItem(item: ItemDescriptor, signal: AbortSignal): Promise<Writable>;
 }
 

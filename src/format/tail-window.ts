@@ -1,37 +1,26 @@
-/**
- * Remembers at least the last `minBytes` of a stream without copying large pieces: it holds references. Small pieces are
- * put together so that a stream of single bytes stays cheap.
- */
+/** Remembers at least the last `minBytes` of a stream, as copies: what is pushed may be changed afterwards. */
 export class TailWindow {
   readonly #minBytes: number;
-  #pieces: Buffer[] = [];
-  #bytes = 0;
+  /** Longer than what is asked for, so that small pieces seldom move what is there. */
+  readonly #bytes: Buffer;
+  #filledBytes = 0;
 
   constructor(minBytes: number) {
     this.#minBytes = minBytes;
+    this.#bytes = Buffer.allocUnsafe(4 * minBytes);
   }
 
   push(piece: Buffer): void {
-    if (piece.length >= this.#minBytes) {
-      this.#pieces = [piece];
-      this.#bytes = piece.length;
-      return;
+    const tail = piece.subarray(Math.max(0, piece.length - this.#minBytes));
+    if (this.#filledBytes + tail.length > this.#bytes.length) {
+      this.#bytes.copyWithin(0, this.#filledBytes - this.#minBytes, this.#filledBytes);
+      this.#filledBytes = this.#minBytes;
     }
-    this.#pieces.push(piece);
-    this.#bytes += piece.length;
-    if (this.#pieces.length > 64 || this.#bytes > 64 * this.#minBytes) this.#compact();
+    this.#filledBytes += tail.copy(this.#bytes, this.#filledBytes);
   }
 
-  /** The last bytes, as one piece of at most `minBytes`. */
+  /** The last bytes, at most `minBytes`; good until the next push. */
   read(): Buffer {
-    this.#compact();
-    return this.#pieces[0] ?? Buffer.alloc(0);
-  }
-
-  #compact(): void {
-    const whole = Buffer.concat(this.#pieces, this.#bytes);
-    const tail = whole.subarray(Math.max(0, whole.length - this.#minBytes));
-    this.#pieces = [tail];
-    this.#bytes = tail.length;
+    return this.#bytes.subarray(Math.max(0, this.#filledBytes - this.#minBytes), this.#filledBytes);
   }
 }

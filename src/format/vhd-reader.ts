@@ -61,8 +61,8 @@ type Part = 'footer-copy' | 'header' | 'table' | 'bitmap' | 'data' | 'footer' | 
 
 /**
  * Checks a dynamic or differencing VHD while it flows, and hands out the data in it: push what arrives, in pieces of any
- * size, then call `end`. It keeps 8 bytes for each block of the file and little else, and never copies a block's data.
- * Pieces must not be changed afterwards.
+ * size, then call `end`. It keeps 8 bytes for each block of the file and little else, and never copies a block's data:
+ * whoever pushed a piece may fill its memory again, unless `onRun` was given parts of it.
  *
  * A `FormatError` is: a footer or header that is damaged or disagrees with the other, a table with blocks that overlap, lie
  * beyond the disk, or are not in the order of the disk (as pools and this product write them), a block or the footer
@@ -202,7 +202,7 @@ export class VhdReader {
 
   #readFooterCopy(): void {
     if (startsAsHttpAnswer(this.#small)) {
-      this.#beginHttpAnswer(Buffer.from(this.#small.subarray(0, FOOTER_BYTES)), 0);
+      this.#beginHttpAnswer(this.#small.subarray(0, FOOTER_BYTES), 0);
       return;
     }
     this.#small.copy(this.#footerCopy, 0, 0, FOOTER_BYTES);
@@ -258,7 +258,7 @@ export class VhdReader {
     const footer = this.#small.subarray(0, FOOTER_BYTES);
     if (!footer.equals(this.#footerCopy)) {
       if (startsAsHttpAnswer(footer)) {
-        this.#beginHttpAnswer(Buffer.from(footer), this.#partStart);
+        this.#beginHttpAnswer(footer, this.#partStart);
         return;
       }
       parseVhdFooter(footer, this.#partStart);
@@ -297,7 +297,7 @@ export class VhdReader {
 
   /** Gathers the page to its end, so that the error can say what the pool said. */
   #takeHttpAnswer(piece: Buffer): void {
-    this.#page.push(piece);
+    this.#page.push(Buffer.from(piece));
     const page = Buffer.concat(this.#page);
     if (page.length >= MAX_ERROR_TEXT_BYTES || isCompleteErrorPage(page.toString('latin1'))) throw this.#httpAnswer();
   }

@@ -41,7 +41,7 @@ type Part = 'header' | 'ova-xml' | 'block' | 'checksum' | 'padding' | 'end' | 'h
 
 /**
  * Checks an XVA archive while it flows: push what arrives, in pieces of any size, then call `end`. Nothing is kept but
- * `ova.xml` and one header, and block data is never copied. Pieces must not be changed afterwards.
+ * copies of `ova.xml`, of one header and of the last few KiB: whoever pushed a piece may fill its memory again.
  *
  * Everything that an import would stumble over, and everything that it would not notice, is a `FormatError`: headers,
  * order, cover of every disk, each block's checksum, the end of the archive, and an error page of the pool's in place of
@@ -50,7 +50,7 @@ type Part = 'header' | 'ova-xml' | 'block' | 'checksum' | 'padding' | 'end' | 'h
 export class XvaReader {
   /** Called once `ova.xml` has been read, with the bytes of its header, body and padding. */
   onArchive: ((archive: XvaArchive, headAndBodyBytes: number) => void) | undefined;
-  /** Called with each piece of a disk, which is checked only when its block is over. */
+  /** Called with each piece of a disk, part of what was pushed, which is checked only when its block is over. */
   onDiskData: ((diskId: string, offsetBytes: number, piece: Buffer) => void) | undefined;
 
   readonly #maxOvaXmlBytes: number;
@@ -129,7 +129,7 @@ export class XvaReader {
         piece.copy(this.#header, this.#gathered);
         break;
       case 'ova-xml':
-        this.#pieces.push(piece);
+        this.#pieces.push(Buffer.from(piece));
         break;
       case 'block':
         this.#hash(piece);
@@ -185,7 +185,7 @@ export class XvaReader {
   #readHeader(): void {
     const at = this.#position - TAR_BLOCK_BYTES;
     if (startsAsHttpAnswer(this.#header)) {
-      this.#beginHttpAnswer(Buffer.from(this.#header), TAR_BLOCK_BYTES);
+      this.#beginHttpAnswer(this.#header, TAR_BLOCK_BYTES);
     } else if (isZeroBlock(this.#header)) {
       this.#readZeroBlock(at);
     } else {
@@ -301,7 +301,7 @@ export class XvaReader {
 
   /** Gathers the page to its end, so that the error can say what the pool said. */
   #takeHttpAnswer(piece: Buffer): void {
-    this.#pieces.push(piece);
+    this.#pieces.push(Buffer.from(piece));
     this.#gathered += piece.length;
     const page = Buffer.concat(this.#pieces).toString('latin1');
     if (this.#gathered >= MAX_ERROR_TEXT_BYTES || isCompleteErrorPage(page)) throw this.#httpAnswer();

@@ -56,8 +56,10 @@ export async function repeatLostTransfer<T>(
   transfer: (sink: BackupSink) => Promise<T>,
 ): Promise<T> {
   let isOpened = false;
+  const { maxOpenItems, keepsNoBuffers = false } = sink;
   const watched: BackupSink = {
-    maxOpenItems: sink.maxOpenItems,
+    maxOpenItems,
+    keepsNoBuffers,
     openItem: (item, itemSignal) => {
       isOpened = true;
       return sink.openItem(item, itemSignal);

@@ -7,6 +7,8 @@ import { itemDamaged, recordMismatch, toTransferError } from './data-damaged.js'
 
 /** Something that looks at data while it flows. Throws `FormatError` when the data is not what it should be. */
 export interface FlowCheck {
+  /** True: when `push` is over, it has done with the piece. */
+  readonly keepsNoBuffers?: boolean;
   push(chunk: Buffer): void | Promise<void>;
   end(): unknown;
 }

@@ -3,10 +3,11 @@ import { mediumReadError, mediumWriteError } from './medium-error.js';
 
 /** The host's sink; what it throws when it opens an item is a failure of its medium, whatever it is made of. */
 export function guardedSink(sink: BackupSink): BackupSink {
-  const { maxOpenItems, canReopenItems = false } = sink;
+  const { maxOpenItems, canReopenItems = false, keepsNoBuffers = false } = sink;
   return {
     maxOpenItems,
     canReopenItems,
+    keepsNoBuffers,
     openItem: async (item, signal) => {
       try {
         return await sink.openItem(item, signal);

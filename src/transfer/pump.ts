@@ -29,6 +29,8 @@ export interface PumpOptions {
   readonly sinkTimeoutMs?: number;
   /** Told of every piece: its length. */
   readonly onBytes?: (bytes: number) => void;
+  /** Told of every piece that the sink has called back for: neither it nor the pump looks at the piece any more. */
+  readonly onWritten?: (piece: Buffer) => void;
   /**
    * The caller's verdict, asked for when the source is at its end and before the sink is. When it rejects, the sink is
    * destroyed and the pump rejects with the same error (a `FormatError` becomes DATA_DAMAGED). It has its own time limit.
@@ -156,7 +158,7 @@ class Transfer {
   }
 
   #forward(chunk: Buffer): void {
-    const { source, sink, sinkTimeoutMs = DEFAULT_SINK_TIMEOUT_MS } = this.#options;
+    const { source, sink, sinkTimeoutMs = DEFAULT_SINK_TIMEOUT_MS, onWritten } = this.#options;
     try {
       this.#pass(chunk);
     } catch (error) {
@@ -164,7 +166,10 @@ class Transfer {
       this.#fail(error);
       return;
     }
-    if (sink.write(chunk)) return;
+    const isTaken = sink.write(chunk, (error) => {
+      if (!(error instanceof Error)) onWritten?.(chunk);
+    });
+    if (isTaken) return;
     source.pause();
     this.#watch.expect(sinkTimeoutMs, () => sinkTooSlow(sinkTimeoutMs));
   }

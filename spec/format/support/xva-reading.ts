@@ -8,10 +8,14 @@ export const smallXva = async (options: BuildXvaOptions = {}): Promise<Buffer> =
   await buildXva({ disks: [smallDisk], ...options });
 export const smallMembers = async (): Promise<Buffer[]> => await buildXvaMembers({ disks: [smallDisk] });
 
-/** Reads pieces one after the other, to the end. */
+/** Reads pieces one after the other, to the end; the memory of each is filled with something else at once. */
 export function read(pieces: readonly Buffer[], options?: XvaReaderOptions): XvaSummary {
   const reader = new XvaReader(options);
-  for (const piece of pieces) reader.push(piece);
+  for (const piece of pieces) {
+    const lent = Buffer.from(piece);
+    reader.push(lent);
+    lent.fill(0xee);
+  }
   return reader.end();
 }
 

@@ -4,6 +4,9 @@ import { Writable } from 'node:stream';
 import { MIB } from '../../common/byte-size.js';
 import { syncFolder } from './durable-file.js';
 
+/** So much may wait while the next comes: the medium and the source work at the same time. */
+const MOST_WAITING_BYTES = 4 * MIB;
+
 /** What an item is written through; the part of a Node `FileHandle` that is used. */
 export interface ItemHandle {
   writev(chunks: readonly Uint8Array[]): Promise<{ readonly bytesWritten: number }>;
@@ -75,7 +78,7 @@ export async function openItemFile(
   };
 
   return new Writable({
-    highWaterMark: MIB,
+    highWaterMark: MOST_WAITING_BYTES,
     decodeStrings: true,
     write: (chunk: Buffer, _encoding, done) => {
       settle(write([chunk]), done);

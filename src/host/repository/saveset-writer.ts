@@ -22,6 +22,7 @@ export class SavesetWriter {
   readonly sink: BackupSink = {
     maxOpenItems: 8,
     canReopenItems: true,
+    keepsNoBuffers: true,
     openItem: (item, signal) => this.#openItem(item, signal),
   };
   readonly #stored = new Map<string, number>();
