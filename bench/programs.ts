@@ -2,11 +2,11 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { packageRoot } from '../src/common/package-root.js';
+import { commandFile, packageRoot } from '../src/common/package-root.js';
 
 const BUILD = join(packageRoot(), 'dist');
 /** Our own command line, as a user's machine runs it. */
-export const XEN_BACKUP = join(BUILD, 'src', 'host', 'cli', 'main.js');
+export const XEN_BACKUP = commandFile();
 export const NBD_MOVER = join(BUILD, 'bench', 'nbd-mover.js');
 const USAGE_PROBE = join(BUILD, 'bench', 'usage-probe.js');
 

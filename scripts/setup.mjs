@@ -2,9 +2,10 @@
 // Plain JavaScript and nothing but Node, because it runs before anything is installed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundle } from './bundle.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const lockFile = join(root, 'package-lock.json');
@@ -67,10 +68,11 @@ function sourceFiles(folder) {
   });
 }
 
-function build() {
+async function build() {
   const hash = createHash('sha256');
   const inputs = ['src', 'spec', 'bench', 'torture'].map((name) => join(root, name)).filter((path) => existsSync(path));
-  for (const path of [...inputs.flatMap(sourceFiles).sort(), join(root, 'tsconfig.json'), lockFile]) {
+  const rules = [join(root, 'tsconfig.json'), join(root, 'scripts', 'bundle.mjs'), lockFile];
+  for (const path of [...inputs.flatMap(sourceFiles).sort(), ...rules]) {
     const { mtimeMs, size } = statSync(path);
     hash.update(`${path}\0${mtimeMs}\0${size}\n`);
   }
@@ -85,9 +87,9 @@ function build() {
     'The compiler',
   );
   if (!done) stop('The sources do not compile.', 'The compiler named file and line above.');
-  mkdirSync(join(root, 'dist'), { recursive: true });
+  await bundle(root);
   writeFileSync(buildStamp, wanted);
 }
 
 install();
-build();
+await build();

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { packageRoot } from '../src/common/package-root.js';
+import { commandFile, packageRoot } from '../src/common/package-root.js';
 import { readConfigFile } from '../src/host/config-file.js';
 
 interface Block {
@@ -11,7 +11,7 @@ interface Block {
   readonly text: string;
 }
 
-const MAIN = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
+const MAIN = commandFile();
 
 async function blocks(): Promise<readonly Block[]> {
   const text = await readFile(join(packageRoot(), 'README.md'), 'utf8');

@@ -69,6 +69,19 @@ describe('what an installation brings', () => {
   });
 });
 
+describe('the bundle', () => {
+  const bundled = read('dist', 'bundle', 'LICENSES.txt').split('\n\n\n== ');
+
+  it('holds no package under another licence, and says the licence of each', () => {
+    expect(bundled).to.have.length.above(30);
+    for (const part of bundled) {
+      const [, name = '', licence = ''] = /^(?:== )?(\S+) \S+: (.+)\n\n\S[^]{40}/.exec(part) ?? [];
+      expect(PERMISSIVE, part.slice(0, 80)).to.include(licence);
+      expect(COPYLEFT).to.not.include(name);
+    }
+  });
+});
+
 describe('the package', () => {
   it('holds what runs and what explains it, and nothing else', async function () {
     this.timeout(30_000);
@@ -83,15 +96,17 @@ describe('the package', () => {
       'plugin.manifest.json',
       'fixtures/datamodel/xenapi.json',
       'fixtures/pools/demo.json',
+      'dist/bundle/plugin.js',
+      'dist/bundle/xen-backup.js',
+      'dist/bundle/LICENSES.txt',
       'dist/src/index.js',
-      'dist/src/host/cli/main.js',
       'dist/src/simulator/index.js',
       'dist/src/contract/index.d.ts',
     ]) {
       expect(paths).to.include(needed);
     }
     const allowed =
-      /^(LICENSE|README\.md|package\.json|plugin\.manifest\.json|dist\/src\/.+|docs\/[a-z-]+(?:\.schema\.json|\.md)|fixtures\/(datamodel|pools)\/.+\.json)$/;
+      /^(LICENSE|README\.md|package\.json|plugin\.manifest\.json|dist\/(bundle|src)\/.+|docs\/[a-z-]+(?:\.schema\.json|\.md)|fixtures\/(datamodel|pools)\/.+\.json)$/;
     expect(paths.filter((path) => !allowed.test(path))).to.deep.equal([]);
   });
 });

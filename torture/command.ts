@@ -4,11 +4,11 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { systemClock } from '../src/common/clock.js';
-import { packageRoot } from '../src/common/package-root.js';
+import { commandFile } from '../src/common/package-root.js';
 import { type Arena } from './arena.js';
 import { watch } from './watching.js';
 
-const MAIN = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
+const MAIN = commandFile();
 const LONGEST_MS = 60_000;
 
 /** A signal that reaches a command so long after the pool has seen the n-th thing of it. */

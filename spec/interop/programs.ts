@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
-import { packageRoot } from '../../src/common/package-root.js';
+import { commandFile } from '../../src/common/package-root.js';
 import { type RunningPool } from '../../src/simulator/index.js';
 
 export interface Outcome {
@@ -33,7 +32,6 @@ export async function runWell(command: string, args: readonly string[], env?: No
 
 /** `xen-backup` as a user runs it, against this pool and with this folder as repository. */
 export function xenBackup(pool: RunningPool, repository: string, args: readonly string[]): Promise<string> {
-  const main = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
   const environment = {
     XEN_BACKUP_URL: pool.url,
     XEN_BACKUP_FINGERPRINT: pool.hosts.map(({ fingerprint256 }) => fingerprint256).join(','),
@@ -41,5 +39,5 @@ export function xenBackup(pool: RunningPool, repository: string, args: readonly 
     XEN_BACKUP_PASSWORD: pool.password,
     XEN_BACKUP_REPOSITORY: repository,
   };
-  return runWell(process.execPath, [main, ...args], { ...process.env, ...environment });
+  return runWell(process.execPath, [commandFile(), ...args], { ...process.env, ...environment });
 }

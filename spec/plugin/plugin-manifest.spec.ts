@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { packageRoot } from '../../src/common/package-root.js';
 import { parsePluginManifest } from '../../src/contract/index.js';
 import plugin, { createPlugin } from '../../src/index.js';
@@ -17,9 +18,11 @@ describe('plugin.manifest.json', () => {
     expect(manifest.configSchema).to.deep.equal(xenConfigJsonSchema());
   });
 
-  it('names what the module is and what the package has', () => {
-    const { version, main } = read('package.json') as { version: string; main: string };
-    expect(manifest).to.include({ id: plugin.manifestId, apiVersion: plugin.apiVersion, version, main });
+  it('names what the module is, with the version of the package', async () => {
+    const { version } = read('package.json') as { version: string };
+    expect(manifest).to.include({ id: plugin.manifestId, apiVersion: plugin.apiVersion, version });
+    const named = (await import(pathToFileURL(join(packageRoot(), manifest.main)).href)) as { default: typeof plugin };
+    expect(named.default).to.include({ manifestId: plugin.manifestId, apiVersion: plugin.apiVersion });
   });
 
   it('lists what the plugin contributes, word for word', async () => {

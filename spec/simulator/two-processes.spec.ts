@@ -2,10 +2,10 @@ import { expect } from 'chai';
 import { createHash } from 'node:crypto';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { commandFile } from '../../src/common/package-root.js';
 import { named, RpcClient } from './support/rpc-client.js';
 
-const PROGRAM = fileURLToPath(new URL('../../src/host/cli/main.js', import.meta.url));
+const PROGRAM = commandFile();
 const CLASSES = ['pool', 'host', 'SR', 'PBD', 'VM', 'VM_metrics', 'VBD', 'VDI', 'VIF', 'network', 'PIF', 'task'];
 
 interface Facts {

@@ -1,11 +1,10 @@
 import { execFile, spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { packageRoot } from '../common/package-root.js';
+import { commandFile } from '../common/package-root.js';
 import { DemoError } from './pool-witness.js';
 
-const XEN_BACKUP = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
+const XEN_BACKUP = commandFile();
 
 export interface DemoPool {
   readonly url: string;

@@ -4,11 +4,9 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
+import { commandFile } from '../../../src/common/package-root.js';
 import { CliHarness } from '../support/cli-harness.js';
 import { useTemporaryFolder } from '../support/temporary-folder.js';
-
-const main = fileURLToPath(new URL('../../../src/host/cli/main.js', import.meta.url));
 
 interface Running {
   readonly child: ChildProcess;
@@ -18,7 +16,7 @@ interface Running {
 }
 
 function start(folder: string, args: readonly string[]): Running {
-  const child = spawn(process.execPath, [main, ...args], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [commandFile(), ...args], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
   const { stdout, stderr } = child;
   let heard = '';
   stdout.on('data', (chunk: Buffer) => (heard += chunk.toString()));

@@ -1,10 +1,12 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { packageRoot } from '../../../src/common/package-root.js';
+import { commandFile, packageRoot } from '../../../src/common/package-root.js';
 
-const MAIN = join(import.meta.dirname, '..', '..', '..', 'src', 'host', 'cli', 'main.js');
+/** As compiled, a file for each of ours, which tell what a call needs; `commandFile` is made of these. */
+const COMPILED = join(packageRoot(), 'dist', 'src', 'host', 'cli', 'main.js');
 const inDataUrl = (source: string): string => `data:text/javascript,${encodeURIComponent(source)}`;
 /** Says the address of each module that is loaded from a file, on standard error. */
 const HOOKS = inDataUrl(`import { writeSync } from 'node:fs';
@@ -14,13 +16,26 @@ export const load = (url, context, next) => {
 };`);
 const PROBE = inDataUrl(`import { register } from 'node:module'; register(${JSON.stringify(HOOKS)});`);
 
+/** A host that imports the package and opens a client. Port 1: nobody answers there. */
+const OPENING = `
+  import plugin from ${JSON.stringify(pathToFileURL(join(packageRoot(), 'dist', 'src', 'index.js')).href)};
+  const logger = { child: () => logger, error() {}, warn() {}, info() {}, debug() {} };
+  const { sources } = await plugin.activate({ logger, hostId: 'spec', resolveSecret: async () => 'x' });
+  const settings = { url: 'https://127.0.0.1:1', username: 'root', password: 'env:X' };
+  const refused = await sources[0].open({ name: 'spec', settings }).catch(({ code }) => code);
+  if (refused !== 'SOURCE_UNREACHABLE') throw new Error(String(refused));
+`;
+
 /** What a call loads: our own files, and the names of packages. */
 function loadedBy(
   args: readonly string[],
-  exitCode = 0,
+  { main = [COMPILED], exitCode = 0 }: { main?: readonly string[]; exitCode?: number } = {},
 ): { readonly own: readonly string[]; readonly packages: ReadonlySet<string> } {
   const env = { ...process.env, XEN_BACKUP_USERNAME: 'root', XEN_BACKUP_PASSWORD: 'x' };
-  const { stderr, status } = spawnSync(process.execPath, ['--import', PROBE, MAIN, ...args], { encoding: 'utf8', env });
+  const { stderr, status } = spawnSync(process.execPath, ['--import', PROBE, ...main, ...args], {
+    encoding: 'utf8',
+    env,
+  });
   expect(status, stderr).to.equal(exitCode);
   const urls = stderr.split('\n').filter((line) => line.startsWith('file:'));
   const root = pathToFileURL(packageRoot()).href;
@@ -49,11 +64,29 @@ describe('start of the command line', function () {
   });
 
   it('loads of xen-api no more than how it speaks: not what has another licence', () => {
-    // Port 1: nobody answers there.
-    const { packages } = loadedBy(['browse', '--url', 'https://127.0.0.1:1'], 1);
+    const { packages } = loadedBy([], { main: ['--input-type=module', '--eval', OPENING] });
     expect([...packages]).to.include('xen-api');
     for (const name of ['xo-collection', 'xo-common', 'cli-progress', 'selfsigned']) {
       expect(packages.has(name), name).to.equal(false);
+    }
+    // What the command loads is put together of files of these packages.
+    const { own } = loadedBy(['browse', '--url', 'https://127.0.0.1:1'], { main: [commandFile()], exitCode: 1 });
+    expect(own.filter((url) => url.endsWith('/bundle/plugin.js'))).to.have.length(1);
+    const bundled = readFileSync(join(packageRoot(), 'dist', 'bundle', 'LICENSES.txt'), 'utf8');
+    expect(bundled).to.match(/^== xen-api /m);
+    for (const name of ['xo-collection', 'xo-common']) expect(bundled).to.not.include(`== ${name} `);
+  });
+
+  it('opens a handful of files and no package, where those that were put together are hundreds', () => {
+    for (const [args, exitCode, most] of [
+      [['--version'], 0, 8],
+      [['list', '--repository', join(packageRoot(), 'dist')], 2, 25],
+      [['browse', '--url', 'https://127.0.0.1:1'], 1, 35],
+    ] as const) {
+      const { own, packages } = loadedBy(args, { main: [commandFile()], exitCode });
+      expect([...packages], args[0]).to.deep.equal([]);
+      expect(own.length, own.join('\n')).to.be.within(2, most);
+      expect(own.filter((url) => url.includes('/simulator'))).to.deep.equal([]);
     }
   });
 });
