@@ -1,6 +1,8 @@
 import { expect } from 'chai';
 import { Readable } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
 import { type RestoreMedia, type RestoreRequest, type SavesetRecord } from '../../src/contract/index.js';
+import { RUN_MARK_KEY } from '../../src/session/run-marks.js';
 import { RecordingSink } from '../contract/support/recording-sink.js';
 import { errorOf, reportOf } from '../contract/support/run-operation.js';
 import { startXenWorld, type XenWorld } from './support/xen-world.js';
@@ -10,8 +12,8 @@ const RESTORES: readonly (readonly [path: string, format: 'xva' | 'disks', reque
   ['/import_raw_vdi', 'disks', { mode: 'disk', disk: '0' }],
 ];
 
-/** The media of a restore; `onHalf` runs when half of an item was read. */
-function noticed(media: RestoreMedia, onHalf: () => void): RestoreMedia {
+/** The media of a restore; `onHalf` is awaited when half of an item was read. */
+function noticed(media: RestoreMedia, onHalf: () => Promise<void>): RestoreMedia {
   return {
     ...media,
     openItem: async (...args) => {
@@ -21,10 +23,10 @@ function noticed(media: RestoreMedia, onHalf: () => void): RestoreMedia {
   };
 }
 
-async function* halves(stream: Readable, half: number, onHalf: () => void): AsyncGenerator<Buffer> {
+async function* halves(stream: Readable, half: number, onHalf: () => Promise<void>): AsyncGenerator<Buffer> {
   let seen = 0;
   for await (const chunk of stream as AsyncIterable<Buffer>) {
-    if (seen < half && seen + chunk.length >= half) onHalf();
+    if (seen < half && seen + chunk.length >= half) await onHalf();
     seen += chunk.length;
     yield chunk;
   }
@@ -70,12 +72,28 @@ describe('journey: a restore that is broken off while the pool takes its data', 
     };
   }
 
+  /** Resolves when the pool has begun to make what it gets: a machine, or the disk that is there is being filled. */
+  async function isBeingMade(): Promise<void> {
+    const { store, contents } = world.running.pool;
+    const isThere = (): boolean =>
+      store.all('VM').some(([, { name_label: name }]) => (name as string).includes('copy')) ||
+      store.all('VDI').some(([ref, { other_config: marks }]) => RUN_MARK_KEY in (marks as object) && !isZero(ref));
+    const isZero = (ref: string): boolean =>
+      contents
+        .get(ref)
+        ?.read(0, 512)
+        .every((byte) => byte === 0) ?? true;
+    while (!isThere()) await turn();
+  }
+
   for (const [path, format, request] of RESTORES) {
     it(`waits for the end of an ${path} that was cut, and then removes what it made (found by torture)`, async () => {
       const { record, sink } = await save(format);
       const before = world.state();
       const cancel = new AbortController();
-      const media = noticed(sink.media(record), () => {
+      // What waits to be sent is read before: the other half comes when the pool takes the first.
+      const media = noticed(sink.media(record), async () => {
+        await isBeingMade();
         slowEnds();
         cancel.abort();
       });

@@ -17,6 +17,8 @@ export interface StoredMedia extends RestoreMedia {
   readonly stored: Map<string, Buffer>;
   /** Streams that were opened. */
   readonly opened: Map<string, Readable>;
+  /** Bytes of each item whose memory the reader gave back. */
+  readonly given: Map<string, number>;
   /** Opens an item otherwise than by its stored bytes. */
   openAs: (key: string, bytes: Buffer) => Readable;
 }
@@ -27,7 +29,7 @@ export function streamOf(bytes: Buffer, pieceBytes = 65_536): Readable {
   return new Readable({
     highWaterMark: pieceBytes,
     read(): void {
-      const piece = bytes.subarray(at, at + pieceBytes);
+      const piece = Buffer.from(bytes.subarray(at, at + pieceBytes));
       at += piece.length;
       this.push(piece.length === 0 ? null : piece);
     },
@@ -66,11 +68,13 @@ export function mediaOf(records: readonly SavesetRecord[], stored: Map<string, B
   const [record, ...ancestors] = records;
   if (record === undefined) throw new TypeError('no record');
   const opened = new Map<string, Readable>();
+  const given = new Map<string, number>();
   const media: StoredMedia = {
     record,
     ancestors,
     stored,
     opened,
+    given,
     openAs: (_key, bytes) => streamOf(bytes),
     openItem: (name, _signal, savesetId = record.savesetId) => {
       const key = `${savesetId}/${name}`;
@@ -78,7 +82,12 @@ export function mediaOf(records: readonly SavesetRecord[], stored: Map<string, B
       if (bytes === undefined) throw new TypeError(`no item ${key}`);
       const stream = media.openAs(key, bytes);
       opened.set(key, stream);
-      return Promise.resolve({ stream, bytes: bytes.length });
+      const giveBack = (piece: Buffer): void => {
+        given.set(key, (given.get(key) ?? 0) + piece.length);
+        // Something else is read into it.
+        piece.fill(0xee);
+      };
+      return Promise.resolve({ stream, bytes: bytes.length, giveBack });
     },
   };
   return media;

@@ -9,6 +9,7 @@ import { type BackupError, isBackupError } from '../../src/contract/backup-error
 import { chainLayers } from '../../src/transfer/chain-layers.js';
 import { type MergedDisk, openMergedDisk } from '../../src/transfer/chain-merge.js';
 import { type ChainReading } from '../../src/transfer/chain-layer-reader.js';
+import { LentPieces } from '../../src/transfer/lent-pieces.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { type Moment, storedChain, type StoredMedia, streamOf } from '../support/stored-chain.js';
 
@@ -89,6 +90,34 @@ describe('openMergedDisk', () => {
       ),
       { numRuns: 60 },
     );
+  });
+
+  it('gives the memory of every piece back, and none whose data has not left', async () => {
+    const { media, moments } = await chainOf(FOUR);
+    media.openAs = (_key, bytes) => streamOf(bytes, 3000);
+    const lent = new LentPieces();
+    const merged = await open(media, { lent });
+    const disk = Buffer.alloc(merged.sizeBytes);
+    const onTheWay: ByteRun[] = [];
+    const leave = (): void => {
+      const run = onTheWay.shift()!;
+      run.data.copy(disk, run.offsetBytes);
+      lent.left(run.data.length);
+    };
+    for await (const run of merged.runs()) {
+      lent.made(run.data.length);
+      onTheWay.push(run);
+      if (onTheWay.length > 5) leave();
+    }
+    while (onTheWay.length > 0) leave();
+    expect(disk.equals(moments.at(-1)!.disk)).to.equal(true);
+    for (const [key, bytes] of media.stored) expect(media.given.get(key), key).to.equal(bytes.length);
+  });
+
+  it('keeps the memory of every piece when nobody says what leaves', async () => {
+    const { media } = await chainOf(FOUR);
+    await bytesOf(await open(media));
+    expect(media.given.size).to.equal(0);
   });
 
   it('knows what may hold data before any is read', async () => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -8,6 +9,7 @@ import { BackupError, isBackupError } from '../../src/contract/backup-error.js';
 import { type SavesetItem } from '../../src/contract/saveset-record.js';
 import { archiveMachine } from '../../src/format/ova-xml.js';
 import { XvaReader } from '../../src/format/xva-reader.js';
+import { LentPieces } from '../../src/transfer/lent-pieces.js';
 import { verifiedArchive, type VerifiedArchiveOptions } from '../../src/transfer/verified-archive.js';
 import { verifyItem } from '../../src/transfer/verify-item.js';
 import { ManualClock } from '../support/manual-clock.js';
@@ -77,6 +79,44 @@ describe('verifiedArchive', () => {
       expect(counted).to.equal(xva.length);
     });
   }
+
+  it('gives the memory of every piece back when it has left, and none before', async () => {
+    const lent = new LentPieces();
+    let backBytes = 0;
+    const stored = Readable.from(
+      Array.from({ length: Math.ceil(xva.length / 65_536) }, (_none, index) =>
+        Buffer.from(xva.subarray(index * 65_536, (index + 1) * 65_536)),
+      ),
+    );
+    const { stream } = verifiedArchive({
+      item: {
+        stream: stored,
+        bytes: xva.length,
+        giveBack: (piece) => {
+          backBytes += piece.length;
+          piece.fill(0xee);
+        },
+      },
+      expected: recordOf(xva),
+      lent,
+    });
+    const arrived: Buffer[] = [];
+    const onTheWay: Buffer[] = [];
+    const leave = (): void => {
+      const piece = onTheWay.shift()!;
+      arrived.push(Buffer.from(piece));
+      lent.left(piece.length);
+    };
+    stream.on('data', (piece: Buffer) => {
+      onTheWay.push(piece);
+      if (onTheWay.length > 3) leave();
+    });
+    await once(stream, 'end');
+    while (onTheWay.length > 0) leave();
+    expect(Buffer.concat(arrived).equals(xva)).to.equal(true);
+    // The first one, in which the records are, is kept.
+    expect(backBytes).to.equal(xva.length - 65_536);
+  });
 
   it('knows its length before anybody reads, and reads no further than it must', async () => {
     const source = new Readable({ read: (): void => undefined });

@@ -103,6 +103,44 @@ describe('HandlerUpload', () => {
     expect(servers[0]!.received[0]!.slice(atAnswer.length)).to.equal('archive');
   });
 
+  it('says of each piece when it has left, and of none that is on its way', async () => {
+    const pieces = Array.from({ length: 24 }, (_none, index) => Buffer.alloc(1024 * 1024, index));
+    const total = pieces.length * 1024 * 1024;
+    let gotBytes = 0;
+    let leftBytes = 0;
+    let mostAheadBytes = 0;
+    const endpoint = await serve((socket) => {
+      socket.write(OK);
+      socket.on('data', (chunk: Buffer) => {
+        gotBytes += chunk.length;
+        if (gotBytes >= total) task.succeed(RESULT);
+      });
+    });
+    const onLeft = (bytes: number): void => {
+      leftBytes += bytes;
+      mostAheadBytes = Math.max(mostAheadBytes, leftBytes - gotBytes);
+    };
+    await upload(endpoint, { body: Readable.from(pieces), bytes: total, onLeft });
+    expect([leftBytes, gotBytes]).to.deep.equal([total, total]);
+    // What has left may still be in the kernel, never in the process.
+    expect(mostAheadBytes).to.be.below(16 * 1024 * 1024);
+  });
+
+  it('says nothing of what was read only for its own checks, when the pool has what it wants', async () => {
+    const endpoint = await serve((socket) => socket.write(OK));
+    const left: number[] = [];
+    const body = new PassThrough();
+    const onLeft = (bytes: number): void => {
+      left.push(bytes);
+      task.succeed(RESULT);
+      void task.verdict.then(() => body.end('the rest'));
+    };
+    const work = upload(endpoint, { body, bytes: undefined, onLeft });
+    body.write('archive');
+    expect(await work).to.equal(RESULT);
+    expect(left).to.deep.equal([7]);
+  });
+
   it('keeps the head small: a real pool refuses more than 1000 bytes', async () => {
     const endpoint = await serve((socket) => socket.end(page('X: [ ]')));
     await failureOf(upload(endpoint));

@@ -39,6 +39,11 @@ export interface OpenedItem {
   readonly stream: Readable;
   /** Exact size in bytes. */
   readonly bytes: number;
+  /**
+   * Takes a piece that the stream gave, whole, and that nobody looks at any more: its memory may be read into again. A
+   * reader need not call it. Absent: each piece is the reader's for good.
+   */
+  readonly giveBack?: (piece: Buffer) => void;
 }
 
 /** Where a restore's bytes come from: the record first, then its items, each opened at most once at a time. */

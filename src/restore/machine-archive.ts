@@ -3,6 +3,7 @@ import { type RestoreMedia, type SavesetDisk, type SavesetItem } from '../contra
 import { type XvaArchive } from '../format/ova-xml.js';
 import { chainArchive } from '../transfer/chain-archive.js';
 import { type ChainLayer, chainLayers } from '../transfer/chain-layers.js';
+import { type LentPieces } from '../transfer/lent-pieces.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
 import { verifiedArchive, type VerifiedArchive } from '../transfer/verified-archive.js';
 
@@ -18,6 +19,8 @@ export interface MachineArchiveOrder {
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly idleTimeoutMs: number;
+  /** Told by whoever sends the archive what has left. */
+  readonly lent: LentPieces;
 }
 
 export interface MachineArchive {
@@ -40,7 +43,7 @@ export async function openMachineArchive(order: MachineArchiveOrder): Promise<Ma
 }
 
 async function openStored(order: MachineArchiveOrder): Promise<MachineArchive> {
-  const { media, item, title, edit, meter, signal, clock, idleTimeoutMs } = order;
+  const { media, item, title, edit, meter, signal, clock, idleTimeoutMs, lent } = order;
   const opened = await media.openItem(item.name, signal);
   meter.start({ item: item.name, title, expectedBytes: item.bytes, expectedIs: 'exact' });
   const archive = verifiedArchive({
@@ -50,6 +53,7 @@ async function openStored(order: MachineArchiveOrder): Promise<MachineArchive> {
     signal,
     clock,
     idleTimeoutMs,
+    lent,
     onBytes: (bytes) => {
       meter.add(item.name, bytes);
     },
@@ -63,7 +67,7 @@ async function openStored(order: MachineArchiveOrder): Promise<MachineArchive> {
 }
 
 async function openChain(order: MachineArchiveOrder): Promise<MachineArchive> {
-  const { media, title, edit, meter, signal, clock, idleTimeoutMs } = order;
+  const { media, title, edit, meter, signal, clock, idleTimeoutMs, lent } = order;
   const { savesetId } = media.record;
   const { wanted, layers } = layersOf(media, order.disks);
   const nameOf = (part: { readonly savesetId: string; readonly item: SavesetItem }): string =>
@@ -79,6 +83,7 @@ async function openChain(order: MachineArchiveOrder): Promise<MachineArchive> {
     signal,
     clock,
     idleTimeoutMs,
+    lent,
     onBytes: (bytes, { savesetId: id, name }) => {
       meter.add(id === savesetId ? name : `${id}/${name}`, bytes);
     },

@@ -11,6 +11,7 @@ import { PoolConnection } from '../session/pool-connection.js';
 import { runMark, type RunIdentity } from '../session/run-marks.js';
 import { runProcess } from '../session/run-process.js';
 import { type ProgressMeter } from '../transfer/progress-meter.js';
+import { LentPieces } from '../transfer/lent-pieces.js';
 import { type VerifiedArchive } from '../transfer/verified-archive.js';
 import { isXapiError } from '../xapi/xapi-error.js';
 import { isNullRef, type RefOf } from '../xapi/xapi-records.js';
@@ -89,6 +90,7 @@ export class MachineImporter {
   }
 
   async #send(order: ImportOrder, cleanup: CleanupStack): Promise<{ ref: RefOf<'VM'>; archive: XvaArchive }> {
+    const lent = new LentPieces();
     const { archive, complete } = await openMachineArchive({
       ...order,
       item: order.plan.wish.item,
@@ -99,11 +101,12 @@ export class MachineImporter {
       },
       clock: this.clock,
       idleTimeoutMs: this.settings.idleTimeoutMs,
+      lent,
     });
     cleanup.add('archive', () => archive.stream.destroy());
     // An error before anybody reads it reaches us through the promises.
     archive.stream.on('error', () => undefined);
-    const result = await this.#upload(order, archive, cleanup);
+    const result = await this.#upload(order, archive, lent, cleanup);
     await archive.summary;
     complete();
     return { ref: onlyMachine(result), archive: await archive.archive };
@@ -122,15 +125,24 @@ export class MachineImporter {
     };
   }
 
-  async #upload(order: ImportOrder, archive: VerifiedArchive, cleanup: CleanupStack): Promise<string> {
+  async #upload(
+    order: ImportOrder,
+    archive: VerifiedArchive,
+    lent: LentPieces,
+    cleanup: CleanupStack,
+  ): Promise<string> {
     const { plan, name, signal } = order;
     const bytes = await archive.bytes;
     const task = await this.pool.createTask('xen-backup import', name, signal);
     cleanup.add('task of the import', () => task.release());
     const query = { sr_id: plan.places.importTo.ref, ...(plan.target.way === 'revive' ? { restore: 'true' } : {}) };
     const { forceHttps } = plan.wish;
+    const onLeft = (left: number): void => {
+      lent.left(left);
+    };
     try {
-      return await this.pool.upload({ path: '/import', query, body: archive.stream, bytes, task, signal, forceHttps });
+      const target = { path: '/import', query, task, signal, forceHttps };
+      return await this.pool.upload({ ...target, body: archive.stream, bytes, onLeft });
     } catch (error) {
       if (!isXapiError(error) && archive.stream.readableDidRead) await task.settled(POOL_CLEANUP_WAIT_MS);
       throw error;

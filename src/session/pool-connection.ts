@@ -64,6 +64,8 @@ export interface ImportRequest extends ExportRequest {
   readonly body: Readable;
   /** Exact; undefined when it can't be known. */
   readonly bytes: number | undefined;
+  /** Told of each piece of the body that was sent, in order, when nobody looks at its memory any more: its length. */
+  readonly onLeft?: (bytes: number) => void;
 }
 
 export interface PoolMember {

@@ -49,10 +49,10 @@ export class PoolTransfers {
   }
 
   async upload(request: ImportRequest): Promise<string> {
-    const { body, bytes } = request;
+    const { body, bytes, onLeft } = request;
     try {
       return await this.#withSession(request, (endpoint, handlerRequest) =>
-        this.#uploads.upload(endpoint, { ...handlerRequest, body, bytes }),
+        this.#uploads.upload(endpoint, { ...handlerRequest, body, bytes, onLeft }),
       );
     } catch (error) {
       const { errored } = body;

@@ -66,7 +66,7 @@ interface OpenedDisk extends XvaDisk {
 function opening(
   archive: XvaArchive,
   disks: readonly OpenedDisk[],
-  { signal }: ChainArchiveOptions,
+  { signal, lent }: ChainArchiveOptions,
   close: () => void,
 ): VerifiedArchive {
   const plan = planXva(archive, disks);
@@ -74,6 +74,7 @@ function opening(
     pieces: () => piecesOf(plan, disks),
     bytes: plan.bytes,
     close,
+    ...(lent === undefined ? {} : { lent }),
     ...(signal === undefined ? {} : { signal }),
   });
   const { bytes, blocks, zeroBytesSkipped, checksumKind, disks: totals } = plan;

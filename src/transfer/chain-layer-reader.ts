@@ -10,6 +10,7 @@ import { cancellation } from './cancellation.js';
 import { type ChainLayer, layerName, openLayer } from './chain-layers.js';
 import { itemDamaged, recordMismatch } from './data-damaged.js';
 import { InactivityWatch } from './inactivity-watch.js';
+import { type LentPieces } from './lent-pieces.js';
 import { mediumReadError } from './medium-error.js';
 
 const DEFAULT_IDLE_TIMEOUT_MS = 300_000;
@@ -21,6 +22,8 @@ export interface ChainReading {
   readonly clock?: Clock;
   /** Longest silence of the medium. Default 5 min. */
   readonly idleTimeoutMs?: number;
+  /** Where pieces of the medium's memory go that are done with. What is made of the runs must be said to it at once. */
+  readonly lent?: LentPieces;
   /** Told of every piece read from the medium: its length and what it belongs to. */
   readonly onBytes?: (bytes: number, item: { readonly savesetId: string; readonly name: string }) => void;
 }
@@ -33,6 +36,7 @@ export class LayerReader {
   readonly layer: ChainLayer;
   readonly #reading: ChainReading;
   readonly #source: Readable;
+  readonly #giveBack: OpenedItem['giveBack'];
   readonly #pieces: AsyncIterator<Buffer, undefined>;
   readonly #watch: InactivityWatch;
   readonly #digest = createHash('sha256');
@@ -43,13 +47,16 @@ export class LayerReader {
   #head: VhdHead | undefined;
   #runs: ByteRun[] = [];
   #taken = 0;
+  /** Whose data the runs are. */
+  #piece: Buffer | undefined;
   #readBytes = 0;
   #isOver = false;
 
-  private constructor(layer: ChainLayer, opened: OpenedItem, reading: ChainReading) {
+  private constructor(layer: ChainLayer, { stream, giveBack }: OpenedItem, reading: ChainReading) {
     this.layer = layer;
     this.#reading = reading;
-    this.#source = opened.stream;
+    this.#source = stream;
+    this.#giveBack = giveBack;
     this.#reader = new VhdReader({
       diskSizeBytes: layer.diskSizeBytes,
       onHead: (head) => (this.#head = head),
@@ -119,8 +126,10 @@ export class LayerReader {
   async #readOn(): Promise<void> {
     const { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS } = this.#reading;
     this.#watch.expect(idleTimeoutMs, () => stalledMedium(layerName(this.layer), idleTimeoutMs));
+    this.#returnPiece();
     try {
       const piece = await this.#pieces.next();
+      this.#piece = piece.value;
       this.#watch.rest();
       if (piece.value === undefined) this.#finish();
       else this.#take(piece.value);
@@ -128,6 +137,13 @@ export class LayerReader {
       this.#watch.rest();
       throw this.#meaningOf(error);
     }
+  }
+
+  /** All runs of the piece have been taken, and what was made of them before the next run is asked for. */
+  #returnPiece(): void {
+    if (this.#piece !== undefined && this.#giveBack !== undefined)
+      this.#reading.lent?.done(this.#piece, this.#giveBack);
+    this.#piece = undefined;
   }
 
   #take(chunk: Buffer): void {

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { BackupError } from '../contract/backup-error.js';
 import { FormatError } from '../format/format-error.js';
 import { cancellation } from './cancellation.js';
+import { type LentPieces } from './lent-pieces.js';
 
 /** Held back until the verdict, so that the data cannot be complete at the other end before it. */
 const HELD_BACK_BYTES = 64 * 1024;
@@ -11,6 +12,8 @@ export interface ChainStreamOptions {
   readonly pieces: () => AsyncGenerator<Buffer>;
   /** So many bytes must come. */
   readonly bytes: number;
+  /** Told of all that comes. */
+  readonly lent?: LentPieces;
   readonly signal?: AbortSignal;
   /** Called when the stream is over, however it ended; must make a generator that waits go on. */
   readonly close: () => void;
@@ -76,6 +79,7 @@ export class ChainStream extends Readable {
   #hold(piece: Buffer): boolean {
     if (piece.length === 0) return true;
     this.#bytes += piece.length;
+    this.#options.lent?.made(piece.length);
     this.#held.push(piece);
     this.#heldBytes += piece.length;
     let wantsMore = true;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
+import { MIB } from '../common/byte-size.js';
 import { type Clock, systemClock } from '../common/clock.js';
 import { BackupError } from '../contract/backup-error.js';
 import { type OpenedItem } from '../contract/media.js';
@@ -11,10 +12,13 @@ import { rewriteOvaXml } from '../format/xva-head.js';
 import { cancellation } from './cancellation.js';
 import { itemDamaged, recordMismatch } from './data-damaged.js';
 import { InactivityWatch } from './inactivity-watch.js';
+import { type LentPieces } from './lent-pieces.js';
 import { mediumReadError } from './medium-error.js';
 
 /** Held back until the verdict, so that the archive cannot be complete at the other end before it. */
 const HELD_BACK_BYTES = 64 * 1024;
+/** So much is read and checked while the other end still takes what came before. */
+const AHEAD_BYTES = 4 * MIB;
 const DEFAULT_IDLE_TIMEOUT_MS = 300_000;
 
 export interface VerifiedArchiveOptions {
@@ -28,6 +32,8 @@ export interface VerifiedArchiveOptions {
   readonly editArchive?: (archive: XvaArchive) => void;
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
+  /** Where pieces of the medium's memory go that are done with. */
+  readonly lent?: LentPieces;
   /** Longest silence of the medium. Default 5 min. */
   readonly idleTimeoutMs?: number;
   /** Told of every piece read from the medium: its length. */
@@ -84,7 +90,7 @@ class ArchiveStream extends Readable {
   #isSourceOver = false;
 
   constructor(options: VerifiedArchiveOptions) {
-    super();
+    super({ highWaterMark: AHEAD_BYTES });
     this.#options = options;
     this.#source = options.item.stream;
     this.#reader = new XvaReader(options.reader);
@@ -148,7 +154,7 @@ class ArchiveStream extends Readable {
   }
 
   #take(chunk: Buffer): void {
-    const { expected, onBytes } = this.#options;
+    const { expected, item, lent, onBytes } = this.#options;
     this.#watch.touch();
     this.#readBytes += chunk.length;
     if (this.#readBytes > expected.bytes) {
@@ -158,7 +164,10 @@ class ArchiveStream extends Readable {
     const wasHead = this.#head;
     wasHead?.push(chunk);
     this.#reader.push(chunk);
-    if (wasHead === undefined) this.#holdData(chunk);
+    if (wasHead === undefined) {
+      this.#holdData(chunk);
+      if (item.giveBack !== undefined) lent?.done(chunk, item.giveBack);
+    }
     onBytes?.(chunk.length);
   }
 
@@ -183,6 +192,7 @@ class ArchiveStream extends Readable {
   #hold(piece: Buffer): void {
     this.#held.push(piece);
     this.#heldBytes += piece.length;
+    this.#options.lent?.made(piece.length);
     let wantsMore = true;
     for (let first = this.#held[0]; first !== undefined; first = this.#held[0]) {
       if (this.#heldBytes - first.length < HELD_BACK_BYTES) break;

@@ -28,6 +28,8 @@ export class RecordingSink implements BackupSink {
   mostOpen = 0;
   /** The most bytes that were waiting in one item's stream. */
   mostBuffered = 0;
+  /** Of what was read again, how much came back to be read into. */
+  givenBackBytes = 0;
   readonly #behaviour: SinkBehaviour;
 
   constructor(behaviour: SinkBehaviour = {}) {
@@ -87,6 +89,11 @@ export class RecordingSink implements BackupSink {
         return Promise.resolve({
           stream: Readable.from(slices(bytes, onSecondSlice)),
           bytes: this.items.get(name)!.length,
+          giveBack: (piece) => {
+            this.givenBackBytes += piece.length;
+            // As if the next were read into it.
+            piece.fill(0xee);
+          },
         });
       },
     };
@@ -108,6 +115,6 @@ function afterTurns(turns: number, done: () => void): void {
 function* slices(bytes: Buffer, onSecond?: () => void): Generator<Buffer> {
   for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
     if (at === SLICE_BYTES) onSecond?.();
-    yield bytes.subarray(at, at + SLICE_BYTES);
+    yield Buffer.from(bytes.subarray(at, at + SLICE_BYTES));
   }
 }

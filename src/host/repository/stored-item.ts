@@ -5,6 +5,7 @@ import { addAbortSignal } from 'node:stream';
 import { KIB, MIB } from '../../common/byte-size.js';
 import { BackupError, type OpenedItem, type SavesetRecord } from '../../contract/index.js';
 import { systemCode } from '../to-host-error.js';
+import { ReadAhead } from './read-ahead.js';
 import { toMediumError } from './to-medium-error.js';
 
 /** A chain has many items open at once, most of them small: what is read ahead of a small one is small, too. */
@@ -36,6 +37,13 @@ export async function openStoredItem(
     await handle.close();
     throw damaged(`should have ${item.bytes} bytes and has ${size}`);
   }
-  const highWaterMark = Math.max(LEAST_AHEAD_BYTES, Math.min(MOST_AHEAD_BYTES, Math.ceil(size / PIECES)));
-  return { stream: addAbortSignal(signal, handle.createReadStream({ highWaterMark })), bytes: size };
+  const pieceBytes = Math.max(LEAST_AHEAD_BYTES, Math.min(MOST_AHEAD_BYTES, Math.ceil(size / PIECES)));
+  const stream = new ReadAhead(handle, pieceBytes);
+  return {
+    stream: addAbortSignal(signal, stream),
+    bytes: size,
+    giveBack: (piece) => {
+      stream.giveBack(piece);
+    },
+  };
 }
