@@ -9,6 +9,8 @@ export class ReadAhead extends Readable {
   readonly #handle: FileHandle;
   readonly #pieceBytes: number;
   readonly #free: ArrayBufferLike[] = [];
+  /** Memory of the pieces that are out: what a reader joined to something else, or gives back twice, is not taken. */
+  readonly #lent = new WeakSet<ArrayBufferLike>();
   #next: Promise<Buffer> | undefined;
 
   constructor(handle: FileHandle, pieceBytes: number) {
@@ -18,8 +20,8 @@ export class ReadAhead extends Readable {
   }
 
   /** For a piece that nobody looks at any more, once. */
-  giveBack(piece: Buffer): void {
-    this.#free.push(piece.buffer);
+  giveBack({ buffer }: Buffer): void {
+    if (this.#lent.delete(buffer)) this.#free.push(buffer);
   }
 
   override _read(): void {
@@ -53,8 +55,8 @@ export class ReadAhead extends Readable {
   }
 
   async #read(): Promise<Buffer> {
-    const memory = this.#free.pop();
-    const piece = memory === undefined ? Buffer.allocUnsafeSlow(this.#pieceBytes) : Buffer.from(memory);
+    const piece = Buffer.from(this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#pieceBytes).buffer);
+    this.#lent.add(piece.buffer);
     const { bytesRead } = await this.#handle.read(piece, 0, piece.length, null);
     return piece.subarray(0, bytesRead);
   }
