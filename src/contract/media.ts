@@ -40,8 +40,9 @@ export interface OpenedItem {
   /** Exact size in bytes. */
   readonly bytes: number;
   /**
-   * Takes a piece that the stream gave, whole, and that nobody looks at any more: its memory may be read into again. A
-   * reader need not call it. Absent: each piece is the reader's for good.
+   * Takes a piece that the stream gave, whole, and that nobody looks at any more: its memory may be read into again. Streams
+   * may have joined pieces that waited: take only memory that you know. A reader need not call it. Absent: each piece is
+   * the reader's for good.
    */
   readonly giveBack?: (piece: Buffer) => void;
 }
