@@ -3,11 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { commandFile, packageRoot } from '../src/common/package-root.js';
+import { type LeastOrder } from './least-order.js';
 
 const BUILD = join(packageRoot(), 'dist');
 /** Our own command line, as a user's machine runs it. */
 export const XEN_BACKUP = commandFile();
 export const NBD_MOVER = join(BUILD, 'bench', 'nbd-mover.js');
+const LEAST_MOVER = join(BUILD, 'bench', 'least-mover.js');
 const USAGE_PROBE = join(BUILD, 'bench', 'usage-probe.js');
 
 export class BenchError extends Error {
@@ -44,6 +46,11 @@ export async function runNode(args: readonly string[], options: RunOptions): Pro
   await rm(usagePath);
   const cpuSeconds = (usage.userCPUTime + usage.systemCPUTime) / 1e6;
   return { wallMs, stdout, cpuSeconds, peakRssMiB: usage.maxRSS / 1024 };
+}
+
+/** Moves an archive with no more than Node needs for it: the limit of what ours could be made to take. */
+export async function runLeast(order: LeastOrder, options: RunOptions): Promise<Sample> {
+  return await runNode([LEAST_MOVER], { ...options, stdin: JSON.stringify(order) });
 }
 
 /** Runs a shell command to its end; its CPU time as bash counts it, so that a pipe of three is measured like one. */

@@ -49,6 +49,14 @@ export function ownRow(
   };
 }
 
+/** What is to be said of the limit: `least-mover.ts` in the same rounds. */
+export function limitNote(least: readonly Sample[], peer: readonly Sample[], gib: number): string {
+  const wallMs = median(least.map((sample) => sample.wallMs));
+  const ratio = median(least.map((sample, round) => sample.wallMs / (peer[round]?.wallMs ?? Number.NaN)));
+  const cpu = median(least.map(({ cpuSeconds }) => cpuSeconds)) / gib;
+  return `the least that Node needs for the bytes and both checksums: ${wallMs.toFixed(0)} ms, ${ratio.toFixed(2)} x the peer, ${cpu.toFixed(2)} CPU s/GiB`;
+}
+
 export function hasPassed({ ours, ratio, target, targetOf }: Row): boolean {
   const value = targetOf === 'ratio' ? ratio : ours;
   return value !== undefined && value <= target;

@@ -114,6 +114,12 @@ export class Workbench {
     return `curl -sS --fail -k -u ${username}:${password}`;
   }
 
+  /** The same for a request by hand. */
+  get authorization(): string {
+    const { username, password } = this.pool.address;
+    return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+  }
+
   /** One XAPI call, for preparing. */
   async call(method: string, params: readonly unknown[]): Promise<unknown> {
     this.#session ??= this.login();

@@ -2,8 +2,8 @@ import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GIB } from '../../src/common/byte-size.js';
 import { MACHINES } from '../pool-data.js';
-import { type Sample } from '../programs.js';
-import { ownRow, type Target, wallRow } from '../rows.js';
+import { runLeast, type Sample } from '../programs.js';
+import { limitNote, ownRow, type Target, wallRow } from '../rows.js';
 import { type PreparedScenario, type Scenario } from '../scenario.js';
 import { type Workbench } from '../workbench.js';
 
@@ -34,15 +34,16 @@ export const fullBackupHttp: Scenario = {
         ours: () => bench.freshBackup([`vm/${MACHINES.big}`, '--client', 'http']),
         pipe: () => exported(bench, source, (curl, file) => `${curl} | tee ${file} | sha256sum`),
         plain: () => exported(bench, source, (curl, file) => `${curl} -o ${file}`),
+        least: () => least(bench, source),
       },
-      rows: ({ ours = [], pipe = [], plain = [] }) => [
+      rows: ({ ours = [], pipe = [], plain = [], least: limit = [] }) => [
         wallRow(PIPE, ours, pipe, { gib }),
-        wallRow(PLAIN, ours, plain, { gib }),
+        wallRow(PLAIN, ours, plain, { gib, note: limitNote(limit, plain, gib) }),
         ownRow(
           CPU,
           ours.map(({ cpuSeconds }) => cpuSeconds / gib),
           ours,
-          { peer: XO_CPU_SECONDS_PER_GIB },
+          { peer: XO_CPU_SECONDS_PER_GIB, note: limitNote(limit, plain, gib) },
         ),
       ],
     };
@@ -62,8 +63,11 @@ export const fullBackupHttps: Scenario = {
       contestants: {
         ours: () => bench.freshBackup([`vm/${MACHINES.big}`, '--client', 'https']),
         plain: () => exported(bench, source, (curl, file) => `${curl} -o ${file}`),
+        least: () => least(bench, source),
       },
-      rows: ({ ours = [], plain = [] }) => [wallRow(TLS, ours, plain, { gib })],
+      rows: ({ ours = [], plain = [], least: limit = [] }) => [
+        wallRow(TLS, ours, plain, { gib, note: limitNote(limit, plain, gib) }),
+      ],
     };
   },
 };
@@ -76,6 +80,15 @@ async function exported(
   const file = join(bench.folder, 'peer.xva');
   try {
     return await bench.shell(command(`${bench.curl()} '${source}'`, file));
+  } finally {
+    await rm(file, { force: true });
+  }
+}
+
+async function least(bench: Workbench, url: string): Promise<Sample> {
+  const file = join(bench.folder, 'least.xva');
+  try {
+    return await runLeast({ direction: 'download', url, authorization: bench.authorization, file }, bench.run);
   } finally {
     await rm(file, { force: true });
   }

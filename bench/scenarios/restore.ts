@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { rm, stat } from 'node:fs/promises';
 import { GIB } from '../../src/common/byte-size.js';
 import { MACHINES, STORAGE_UUID } from '../pool-data.js';
-import { type Target, wallRow } from '../rows.js';
+import { runLeast } from '../programs.js';
+import { limitNote, type Target, wallRow } from '../rows.js';
 import { type Scenario } from '../scenario.js';
 import { savesetIdOf } from '../workbench.js';
 
@@ -29,6 +30,7 @@ export const restoreMachine: Scenario = {
     const file = join(bench.folder, 'upload.xva');
     bench.cleanups.add('the archive of the peer', () => rm(file, { force: true }));
     const { httpUrl } = bench.pool.address;
+    const url = `${httpUrl}/import?sr_uuid=${STORAGE_UUID}`;
     const snapshot = await bench.snapshotOf(MACHINES.big);
     await bench.shell(`${bench.curl()} -o ${file} '${httpUrl}/export?uuid=${snapshot}'`);
     const gib = (await stat(file)).size / GIB;
@@ -40,10 +42,12 @@ export const restoreMachine: Scenario = {
       contestants: {
         ours: () => bench.xenBackup(['restore', id, '--as', `restored ${(count += 1)}`], 'restore'),
         // As xe does it: no wait for a "100 Continue", which XAPI never sends.
-        curl: () =>
-          bench.shell(`${bench.curl()} --http1.0 -H Expect: -T ${file} '${httpUrl}/import?sr_uuid=${STORAGE_UUID}'`),
+        curl: () => bench.shell(`${bench.curl()} --http1.0 -H Expect: -T ${file} '${url}'`),
+        least: () => runLeast({ direction: 'upload', url, authorization: bench.authorization, file }, bench.run),
       },
-      rows: ({ ours = [], curl = [] }) => [wallRow(UPLOAD, ours, curl, { gib })],
+      rows: ({ ours = [], curl = [], least = [] }) => [
+        wallRow(UPLOAD, ours, curl, { gib, note: limitNote(least, curl, gib) }),
+      ],
     };
   },
 };
