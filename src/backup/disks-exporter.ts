@@ -31,7 +31,7 @@ import { DiskDataReader } from './disk-data-reader.js';
 import { type ExportTools, ItemExporter } from './item-exporter.js';
 import { type DiskLevel, type LevelPlan, withFull } from './level-plan.js';
 import { allocatedBytes, LevelPlanner, type PlannedLevels } from './level-planner.js';
-import { asStored, ExportedVhd } from './exported-vhd.js';
+import { ExportedVhd } from './exported-vhd.js';
 
 const VHD_TYPE = 'application/x-vhd';
 /** What the pool can't compare it doesn't know any more (facts 7.1). */
@@ -186,7 +186,7 @@ export class DisksExporter {
 
   /** As the pool sends it, checked while it flows. */
   async #whole({ level, ref, record }: ReadyDisk, { forceHttps }: DisksOrder, tools: ExportTools) {
-    const vhd = new ExportedVhd('dynamic', record.virtual_size);
+    const vhd = new ExportedVhd('dynamic', { diskSizeBytes: record.virtual_size });
     const item = await this.exporter.export(
       {
         ...labelOf(level),
@@ -195,7 +195,6 @@ export class DisksExporter {
         check: vhd,
         forceHttps,
         expected: { expectedBytes: allocatedBytes(record), expectedIs: 'estimate' },
-        rewrite: (data) => asStored(data, { diskSizeBytes: record.virtual_size }),
       },
       tools,
     );
@@ -209,7 +208,10 @@ export class DisksExporter {
     { forceHttps, run }: DisksOrder,
     tools: ExportTools,
   ) {
-    const vhd = new ExportedVhd('differencing', record.virtual_size);
+    const vhd = new ExportedVhd('differencing', {
+      diskSizeBytes: record.virtual_size,
+      parent: vhdParent(parent, run.startedAtMs),
+    });
     const base = await this.planner.baseRef(parent.baseId, tools.signal);
     const item = await this.exporter.export(
       {
@@ -218,8 +220,6 @@ export class DisksExporter {
         query: { vdi: ref, format: 'vhd', base },
         check: vhd,
         forceHttps,
-        rewrite: (data) =>
-          asStored(data, { diskSizeBytes: record.virtual_size, parent: vhdParent(parent, run.startedAtMs) }),
       },
       tools,
     );

@@ -1,19 +1,23 @@
-import { Readable } from 'node:stream';
 import { FormatError } from '../format/format-error.js';
 import { VhdReader } from '../format/vhd-reader.js';
-import { restampVhd, type VhdStamp } from '../format/vhd-restamp.js';
+import { VhdRestamp, type VhdStamp } from '../format/vhd-restamp.js';
 import { type VhdType } from '../format/vhd-structures.js';
 import { type FlowCheck } from '../transfer/checked-stream.js';
 
-/** Checks a VHD that the pool sends: whole, of the expected type and size. Knows its id afterwards. */
+/**
+ * Checks a VHD that the pool sends: whole, of the expected type and size. It goes on as it is stored: signed so that every
+ * program reads it alike, and a differencing one as the child of what is stored before it. Knows its id afterwards.
+ */
 export class ExportedVhd implements FlowCheck {
   readonly keepsNoBuffers = true;
+  readonly rewrite: VhdRestamp;
   readonly #reader: VhdReader;
   #uuid: string | undefined;
 
-  constructor(type: Exclude<VhdType, 'fixed'>, diskSizeBytes: number) {
+  constructor(type: Exclude<VhdType, 'fixed'>, stamp: VhdStamp) {
+    this.rewrite = new VhdRestamp(stamp);
     this.#reader = new VhdReader({
-      diskSizeBytes,
+      diskSizeBytes: stamp.diskSizeBytes,
       onHead: ({ footer }) => {
         this.#uuid = footer.uuid;
         if (footer.type !== type) {
@@ -36,14 +40,4 @@ export class ExportedVhd implements FlowCheck {
   end(): void {
     this.#reader.end();
   }
-}
-
-/**
- * The VHD as it is stored: signed so that every program reads it alike, and a differencing one as the child of what is
- * stored before it. Errors of the data are passed on.
- */
-export function asStored(data: Readable, stamp: VhdStamp): Readable {
-  const changed = Readable.from(restampVhd(data, stamp), { objectMode: false });
-  data.on('error', (error) => changed.destroy(error));
-  return changed;
 }

@@ -35,15 +35,12 @@ export interface ItemOrder extends ItemLabel {
   readonly query: Readonly<Record<string, string>>;
   /** UUID of the member that is asked; absent: the coordinator. */
   readonly member?: string;
-  /** Looks at the data before `rewrite` changes it. */
   readonly check?: FlowCheck;
   /** Looks at what goes to the medium; a check that never waits costs less as this. */
   readonly tap?: Tap;
   readonly forceHttps: boolean;
   /** How much is expected to come; absent: nobody knows. */
   readonly expected?: ExpectedBytes;
-  /** Changes the data after the check and before the medium. */
-  readonly rewrite?: (data: Readable) => Readable;
   /** Called when the data is complete and the verdicts are awaited. */
   readonly onVerify?: () => void;
 }
@@ -94,7 +91,7 @@ export class ItemExporter {
     cleanup.add(`task of ${order.name}`, () => task.release());
     let source: Readable | undefined;
     try {
-      const { path, query, forceHttps, member, check, tap, rewrite, onVerify, expected = UNKNOWN } = order;
+      const { path, query, forceHttps, member, check, tap, onVerify, expected = UNKNOWN } = order;
       const asked = member === undefined ? {} : { member };
       const data = await this.pool.download({ path, query, task, signal, forceHttps, ...asked });
       source = data;
@@ -102,7 +99,7 @@ export class ItemExporter {
       const isKeptByNobody =
         tools.sink.keepsNoBuffers === true && (check === undefined || check.keepsNoBuffers === true);
       const checked = check === undefined ? data : checkedData(data, check);
-      return await this.#store({ ...order, expected }, rewrite?.(checked) ?? checked, tools, {
+      return await this.#store({ ...order, expected }, checked, tools, {
         ...(isKeptByNobody ? { onWritten: giveBack } : {}),
         taps:
           tap === undefined

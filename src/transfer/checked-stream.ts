@@ -9,8 +9,18 @@ import { itemDamaged, recordMismatch, toTransferError } from './data-damaged.js'
 export interface FlowCheck {
   /** True: when `push` is over, it has done with the piece. */
   readonly keepsNoBuffers?: boolean;
+  /** What goes on in place of the data; absent: the data. Asked only for what the check has seen and is content with. */
+  readonly rewrite?: FlowRewrite;
   push(chunk: Buffer): void | Promise<void>;
   end(): unknown;
+}
+
+/** Changes data while it flows. Throws `FormatError` when it can't. */
+export interface FlowRewrite {
+  /** What goes on with this piece. */
+  push(chunk: Buffer): readonly Buffer[];
+  /** The last of it. */
+  end(): Buffer;
 }
 
 export interface CheckedStreamOptions {
@@ -21,7 +31,7 @@ export interface CheckedStreamOptions {
   readonly holdBackBytes?: number;
 }
 
-/** Passes data on as it is, and ends only when the check is content with it; else it errors with DATA_DAMAGED. */
+/** Passes data on, and ends only when the check is content with it; else it errors with DATA_DAMAGED. */
 export class CheckedStream extends Transform {
   readonly #check: FlowCheck;
   readonly #expected: SavesetItem | undefined;
@@ -52,8 +62,12 @@ export class CheckedStream extends Transform {
     if (this.#bytes > bytes) throw recordMismatch(name, 'length', bytes, `${this.#bytes} or more`);
     if (this.#expected !== undefined) this.#digest.update(chunk);
     await this.#check.push(chunk);
-    this.#held.push(chunk);
-    this.#heldBytes += chunk.length;
+    for (const piece of this.#check.rewrite?.push(chunk) ?? [chunk]) this.#hold(piece);
+  }
+
+  #hold(piece: Buffer): void {
+    this.#held.push(piece);
+    this.#heldBytes += piece.length;
     for (let first = this.#held[0]; first !== undefined; first = this.#held[0]) {
       if (this.#heldBytes - first.length < this.#holdBackBytes) break;
       this.#held.shift();
@@ -70,6 +84,8 @@ export class CheckedStream extends Transform {
       if (found !== sha256) throw recordMismatch(name, 'SHA-256', sha256, found);
     }
     await this.#check.end();
+    const last = this.#check.rewrite?.end();
+    if (last !== undefined) this.#hold(last);
     for (const piece of this.#held.splice(0)) this.push(piece);
   }
 
