@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { packageRoot } from '../src/common/package-root.js';
 import { parseBackupOptions } from '../src/backup/backup-options.js';
 import { BACKUP_ERROR_CODES, type BackupError } from '../src/contract/index.js';
+import { CONFIG_KEYS } from '../src/host/config-file.js';
 import { BACKUP_OPTIONS, RESTORE_OPTIONS } from '../src/host/cli/provider-option-table.js';
 import { LEVEL_REASONS } from '../src/format/level-reason.js';
 import { xenConfigJsonSchema } from '../src/plugin/xen-config.js';
@@ -30,7 +31,13 @@ function warningCodes(): ReadonlySet<string> {
         typeof one === 'string' ? one : one.name,
       )
     : Object.keys(errors);
-  const others = new Set<string>([...BACKUP_ERROR_CODES, ...Object.keys(XAPI_ERRORS), ...poolCodes, 'ABORT_ERR']);
+  const others = new Set<string>([
+    ...BACKUP_ERROR_CODES,
+    ...Object.keys(XAPI_ERRORS),
+    ...poolCodes,
+    'ABORT_ERR',
+    'ERR_MODULE_NOT_FOUND',
+  ]);
   for (const reason of LEVEL_REASONS) others.add(reason);
   const found = new Set<string>();
   for (const folder of WARNING_FOLDERS) {
@@ -82,6 +89,11 @@ describe('documentation', () => {
       const { license } = JSON.parse(read('node_modules', name, 'package.json')) as { license: string };
       expect(page, name).to.include(`| \`${name}\` | ${license} |`);
     }
+  });
+
+  it('has one row for every key of the configuration, and no other', () => {
+    const rows = firstColumn(read('docs', 'options.md'), '## Configuration of the command');
+    expect(rows).to.have.members(CONFIG_KEYS);
   });
 
   it('has one row for every setting of a client, and no other', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MIB } from '../../src/common/byte-size.js';
@@ -75,6 +75,22 @@ describe('an ext4 file system that mkfs made', function () {
     await runWell('xva-img', ['disk-export', `${join(unpacked, disk!)}/`, raw]);
     expect((await stat(raw)).size).to.equal(IMAGE_MIB * MIB);
     expect(await sha256Of(raw)).to.equal(await sha256Of(image));
+  });
+
+  it('is what gzip unpacks when it is stored packed, and comes back', async () => {
+    const repository = join(folder, 'packed');
+    await xenBackup(pool, repository, ['backup', 'vm/ext4', '--compress', 'gzip']);
+    const [saveset] = await readdir(join(repository, 'savesets'));
+    const packed = join(repository, 'savesets', saveset!, 'vm.xva.gz');
+    const record = await readFile(join(repository, 'savesets', saveset!, 'saveset.json'), 'utf8');
+    await runWell('gzip', ['--test', packed]);
+    await runWell('gzip', ['--decompress', '--keep', packed]);
+    expect(record).to.include(await sha256Of(packed.slice(0, -3)));
+    await rm(packed.slice(0, -3));
+    await xenBackup(pool, repository, ['restore', 'latest:vm/ext4', '--as', 'ext4-unpacked']);
+    const restored = join(folder, 'unpacked-again.img');
+    await saveDisk(pool, 'ext4-unpacked', restored);
+    expect(await sha256Of(restored)).to.equal(await sha256Of(image));
   });
 
   it('is the same and clean after a restore', async () => {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { packageRoot } from '../common/package-root.js';
 import { BackupError } from '../contract/index.js';
 import { locateInJson, syntaxErrorPosition } from './json-locator.js';
+import { COMPRESSIONS } from './repository/item-compression.js';
 import { systemCode } from './to-host-error.js';
 
 export const CONFIG_FILE = 'xen-backup.config.json';
@@ -26,12 +27,17 @@ const configSchema = z.strictObject({
   $schema: z.string().optional(),
   /** Folder of the savesets, relative to this file. */
   repository: z.string().min(1).optional(),
+  /** How new savesets are stored in it. Default: none, as the source gives them. */
+  compression: z.enum(COMPRESSIONS).optional(),
   /** Manifests of the plugins to load, relative to this file; `xen-backup-source` is our own. Default: only that. */
   plugins: z.array(z.string().min(1)).min(1).default([OWN_PLUGIN]),
   /** The client of commands that name none. Default: the only one. */
   defaultClient: z.string().min(1).optional(),
   clients: z.record(z.string().min(1), clientSchema).default({}),
 });
+
+/** What a configuration may have. */
+export const CONFIG_KEYS: readonly string[] = Object.keys(configSchema.shape).filter((key) => key !== '$schema');
 
 export type HostConfig = z.infer<typeof configSchema>;
 export type ConfiguredClient = z.infer<typeof clientSchema>;

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { failure, typesOf } from '../support/captured-stream.js';
-import { useCliHarness } from '../support/cli-harness.js';
+import { CliHarness, useCliHarness } from '../support/cli-harness.js';
 
 describe('xen-backup', () => {
   const { folder, harness } = useCliHarness();
@@ -15,6 +15,25 @@ describe('xen-backup', () => {
         /^saved web as web-\d{8}T\d{6}Z-[0-9a-f]{6} \(full, crash, 293\.0 KiB in .*\/s\)$/,
       );
       expect(readdirSync(join(folder(), 'repo', 'savesets'))).to.have.length(1);
+    });
+
+    it('packs what it stores when it is told to, by option or configuration, and everything reads it', async () => {
+      await harness().run(['backup', 'web', '--compress', 'gzip']);
+      const configured = new CliHarness(folder(), { config: { compression: 'gzip' } });
+      await configured.run(['backup', 'db']);
+      await configured.run(['backup', 'odd one', '--compress', 'none']);
+      const savesets = join(folder(), 'repo', 'savesets');
+      const endings = readdirSync(savesets)
+        .toSorted()
+        .map((id) => readdirSync(join(savesets, id)).filter((name) => name.endsWith('.gz')).length);
+      expect(endings).to.deep.equal([1, 0, 1]);
+      const shown = await harness().run(['show', 'latest:web']);
+      expect(shown.out.text).to.match(/293\.0 KiB +\d+\.\d KiB gzip/);
+      expect((await harness().run(['show', 'latest:odd one'])).out.text).to.include('as it is');
+      expect((await harness().run(['verify', '--all'])).code).to.equal(0);
+      const restored = await harness().run(['restore', 'latest:web', '--as', 'web again']);
+      expect(restored.code, restored.err.text).to.equal(0);
+      expect((await harness().run(['backup', 'web', '--compress', 'rar'])).code).to.equal(2);
     });
 
     it('with --json gives events and nothing else, completed last', async () => {

@@ -48,7 +48,7 @@ describe('xen-backup', () => {
       expect(code).to.equal(0);
       expect(out.lines.slice(0, 2)).to.deep.equal([`Saveset      ${id}`, 'Source       odd one (vm/m3)']);
       expect(out.text)
-        .to.match(/disk-0\.img {2}disk {2}10 B {2}[0-9a-f]{64}/)
+        .to.match(/disk-0\.img {2}disk {2}10 B {2}as it is {2}[0-9a-f]{64}/)
         .and.contain('warning NAME_ODD');
       const json = await cli.run(['show', id, '--json']);
       expect(typesOf(json.out)).to.deep.equal(['saveset']);

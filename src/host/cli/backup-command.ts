@@ -16,6 +16,7 @@ import { newSavesetId, runBackup } from '../backup-runner.js';
 import { type BackupSelection, resolveSelection } from '../backup-selection.js';
 import { transferSummary } from '../progress/transfer-summary.js';
 import { type DirectoryRepository } from '../repository/directory-repository.js';
+import { type Compression, COMPRESSIONS } from '../repository/item-compression.js';
 import { toHostError } from '../to-host-error.js';
 import { systemClock } from '../../common/clock.js';
 import { type CliContext } from './cli-context.js';
@@ -46,6 +47,7 @@ interface BackupOptions extends CommonOptions, ProviderOptions {
   readonly consistency?: Consistency;
   readonly exclude?: readonly string[];
   readonly concurrency: number;
+  readonly compress?: Compression;
   readonly dryRun?: boolean;
 }
 
@@ -75,6 +77,12 @@ export const backupCommand: CommandModule = {
     );
     command.option('--exclude <source>', 'leave out what this name or pattern fits (may repeat)', collect);
     command.option('--concurrency <count>', 'so many backups at once', wholeNumber(1), 1);
+    command.addOption(
+      new Option(
+        '--compress <how>',
+        'how the repository stores it (default: "compression" of the configuration, or none)',
+      ).choices(COMPRESSIONS),
+    );
     command.option('--dry-run', 'say what the names stand for and how much it is, and save nothing');
     addProviderOptions(command);
     addCommonOptions(addClientOptions(command)).addHelpText(
@@ -95,7 +103,8 @@ Examples:
   xen-backup backup vm/db-1 --consistency offline -o shutdown=force
   xen-backup backup vm/db-1 --format disks                 a chain: a full first, increments from then on
   xen-backup backup vm/db-1 --level differential --exclude-disk scratch
-  xen-backup backup vm/web-1 -a http=https`,
+  xen-backup backup vm/web-1 -a http=https
+  xen-backup backup vm/web-1 --compress zstd               stored as .zst, which "xe vm-import" takes as it is`,
     );
   },
   run: async (context, command) => {
@@ -112,7 +121,9 @@ Examples:
       };
       refuseUnoffered(provider, level, consistency);
       const isDryRun = options.dryRun === true;
-      const repository = isDryRun ? await host.existingRepository() : await host.repository({ create: true });
+      const repository = isDryRun
+        ? await host.existingRepository()
+        : await host.repository({ create: true, compression: options.compress });
       const source = await host.openSource();
       const selection = await resolveSelection(source, names, options.exclude ?? [], signal);
       saySelection(context.output, selection);

@@ -7,12 +7,19 @@ import { CONFIG_FILE, defaultConfig, type HostConfig, readConfigFile } from '../
 import { createHostServices, type LogLevel } from '../host-services.js';
 import { PluginCatalog } from '../plugin-catalog.js';
 import { DirectoryRepository } from '../repository/directory-repository.js';
+import { type Compression } from '../repository/item-compression.js';
 import { readIdentity } from '../repository/repository-layout.js';
 import { type CliContext } from './cli-context.js';
 import { type CommonOptions } from './common-options.js';
 import { selectClient, type SelectedClient } from './select-client.js';
 
 const DEFAULT_REPOSITORY = 'xen-backup-repository';
+
+interface RepositoryWish {
+  readonly create?: boolean;
+  /** Of what is stored from now on. Default: what the configuration says. */
+  readonly compression?: Compression | undefined;
+}
 
 /** The host of one call: what it needs is opened when it is asked for, and closed at the end in reverse. */
 export class OpenHost {
@@ -64,8 +71,9 @@ export class OpenHost {
     return resolve(workingFolder, this.options.repository ?? (inherited === '' ? configured : inherited));
   }
 
-  async repository({ create = false } = {}): Promise<DirectoryRepository> {
-    return DirectoryRepository.open(this.repositoryPath, { create, hostId: this.#newHostId });
+  async repository({ create = false, ...wish }: RepositoryWish = {}): Promise<DirectoryRepository> {
+    const { compression = this.config.compression ?? 'none' } = wish;
+    return DirectoryRepository.open(this.repositoryPath, { create, compression, hostId: this.#newHostId });
   }
 
   /** For what only looks: undefined when nothing was ever stored there. */

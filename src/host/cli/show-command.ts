@@ -1,6 +1,7 @@
 import { formatBytes } from '../../common/byte-size.js';
 import { type SavesetRecord } from '../../contract/index.js';
 import { formatDuration } from '../progress/format-duration.js';
+import { type StoredAs } from '../repository/directory-repository.js';
 import { type CliOutput, withoutControls } from './cli-output.js';
 import { type CommandModule } from './command-module.js';
 import { addCommonOptions, type CommonOptions } from './common-options.js';
@@ -23,15 +24,18 @@ Examples:
     const { output } = context;
     const [reference] = command.processedArgs as [string];
     return OpenHost.use(context, command.opts<CommonOptions>(), async (host) => {
-      const record = await (await host.repository()).find(reference);
-      output.json({ type: 'saveset', record });
-      sayRecord(output, record);
+      const repository = await host.repository();
+      const record = await repository.find(reference);
+      const stored = await Promise.all(record.items.map(({ name }) => repository.storedAs(record.savesetId, name)));
+      output.json({ type: 'saveset', record, stored: stored.map((one) => one ?? null) });
+      sayRecord(output, record, stored);
       return EXIT.done;
     });
   },
 };
 
-function sayRecord(output: CliOutput, record: SavesetRecord): void {
+/** `stored`: of each item. */
+function sayRecord(output: CliOutput, record: SavesetRecord, stored: readonly (StoredAs | undefined)[]): void {
   const { source, items, disks, warnings } = record;
   const tookMs = Date.parse(record.completedAt) - Date.parse(record.createdAt);
   const facts: readonly (readonly [string, string | undefined])[] = [
@@ -49,8 +53,14 @@ function sayRecord(output: CliOutput, record: SavesetRecord): void {
     if (value !== undefined) output.line(`${output.paint('dim', label.padEnd(12))} ${withoutControls(value)}`);
   }
   output.line();
-  const itemRows = items.map(({ name, kind, bytes, sha256 }) => [name, kind, formatBytes(bytes), sha256]);
-  output.table(['ITEM', 'KIND', 'SIZE', 'SHA-256'], itemRows, { right: [2] });
+  const itemRows = items.map(({ name, kind, bytes, sha256 }, index) => [
+    name,
+    kind,
+    formatBytes(bytes),
+    storedText(stored[index]),
+    sha256,
+  ]);
+  output.table(['ITEM', 'KIND', 'SIZE', 'STORED', 'SHA-256'], itemRows, { right: [2] });
   if (disks.length > 0) {
     output.line();
     const rows = disks.map((disk) => [disk.name, formatBytes(disk.sizeBytes), disk.level, disk.reason, disk.item]);
@@ -59,4 +69,9 @@ function sayRecord(output: CliOutput, record: SavesetRecord): void {
   for (const { code, message } of warnings) {
     output.line(`${output.paint('yellow', `warning ${code}:`)} ${withoutControls(message)}`);
   }
+}
+
+function storedText(stored: StoredAs | undefined): string {
+  if (stored === undefined) return 'missing';
+  return stored.compression === 'none' ? 'as it is' : `${formatBytes(stored.bytes)} ${stored.compression}`;
 }

@@ -10,6 +10,8 @@ import {
 } from '../../contract/index.js';
 import { systemCode, toHostError } from '../to-host-error.js';
 import { openNewFile, type OpenItemHandle } from './item-file.js';
+import { findItemFile } from './find-item-file.js';
+import { type Compression, packerFor } from './item-compression.js';
 import { latestOf } from './latest-saveset.js';
 import { byAge, type KeepRules, planPrune, type PrunePlan } from './prune-plan.js';
 import {
@@ -35,6 +37,8 @@ export interface RepositoryOptions {
   readonly hostId?: string;
   readonly clock?: Clock;
   readonly openHandle?: OpenItemHandle;
+  /** How new savesets are stored; all that are there can be read, whatever this says. Default: none. */
+  readonly compression?: Compression;
 }
 
 export interface DamagedSaveset {
@@ -47,6 +51,11 @@ export interface SavesetList {
   readonly records: readonly SavesetRecord[];
   /** Finished savesets whose record cannot be read. */
   readonly damaged: readonly DamagedSaveset[];
+}
+
+export interface StoredAs {
+  readonly bytes: number;
+  readonly compression: Compression;
 }
 
 interface ListedRecord {
@@ -65,6 +74,7 @@ export class DirectoryRepository {
     readonly identity: RepositoryIdentity,
     private readonly clock: Clock,
     private readonly openHandle: OpenItemHandle,
+    private readonly compression: Compression,
   ) {}
 
   /**
@@ -77,13 +87,14 @@ export class DirectoryRepository {
       create = false,
       clock = systemClock,
       openHandle = openNewFile,
+      compression = 'none',
       hostId,
     }: RepositoryOptions & { create?: boolean } = {},
   ): Promise<DirectoryRepository> {
     const path = resolve(folder);
     try {
       const identity = create ? await createRepository(path, hostId) : await readIdentity(path);
-      if (identity !== undefined) return new DirectoryRepository(path, identity, clock, openHandle);
+      if (identity !== undefined) return new DirectoryRepository(path, identity, clock, openHandle, compression);
     } catch (error) {
       throw toMediumError(error, path);
     }
@@ -95,14 +106,17 @@ export class DirectoryRepository {
 
   /**
    * Begins a saveset, after sweeping what crashed runs left.
-   * @throws {BackupError} REQUEST_INVALID for an id that is unusable; TARGET_EXISTS; MEDIUM_FULL, MEDIUM_FAILED
+   * @throws {BackupError} REQUEST_INVALID for an id that is unusable; TARGET_EXISTS; MEDIUM_FULL, MEDIUM_FAILED;
+   *   CONFIG_INVALID when nothing here compresses as wished
    */
   async begin(savesetId: string): Promise<SavesetWriter> {
     const folder = savesetFolder(this.path, savesetId);
+    const { clock, openHandle, compression } = this;
+    const packer = await packerFor(compression);
     try {
       await this.sweep();
       await mkdir(folder, { mode: 0o700 });
-      return await SavesetWriter.begin(savesetId, folder, { clock: this.clock, openHandle: this.openHandle });
+      return await SavesetWriter.begin(savesetId, folder, { clock, openHandle, compression, packer });
     } catch (error) {
       if (systemCode(error) !== 'EEXIST') throw toMediumError(error, folder);
       throw new BackupError('TARGET_EXISTS', `The saveset ${savesetId} exists already.`, { context: { savesetId } });
@@ -181,6 +195,17 @@ export class DirectoryRepository {
         return openStoredItem(savesetFolder(this.path, memberId), member, name, signal);
       },
     };
+  }
+
+  /** What the item's file takes, and how it is packed; undefined when it can't be looked at. */
+  async storedAs(savesetId: string, item: string): Promise<StoredAs | undefined> {
+    try {
+      const { handle, compression } = await findItemFile(savesetFolder(this.path, savesetId), item);
+      const { size } = await handle.stat().finally(() => handle.close());
+      return { bytes: size, compression };
+    } catch {
+      return undefined;
+    }
   }
 
   /** Reads every item again; one verdict each, in the record's order. */

@@ -9,7 +9,7 @@ import { syncFolder, writeDurably } from './durable-file.js';
 /**
  * <repository>/
  *   repository.json            version of this layout, id of this host installation
- *   savesets/<saveset id>/     one folder a saveset: its items under their own names, and
+ *   savesets/<saveset id>/     one folder a saveset: its items under their own names (.zst or .gz behind when packed), and
  *     saveset.json             the record, written last: no record, no saveset
  *     <item>.partial, .lease   only while a backup runs
  *   .trash-<random>            a saveset on its way out: renamed first, so that nobody sees half of it

@@ -10,12 +10,22 @@ import {
 } from '../../contract/index.js';
 import { type Clock } from '../../common/clock.js';
 import { syncFolder, writeDurably } from './durable-file.js';
+import { type Compression, FILE_ENDINGS, type Packer } from './item-compression.js';
 import { openItemFile, type OpenItemHandle } from './item-file.js';
+import { packedInto } from './packed-item.js';
 import { RECORD_FILE } from './repository-layout.js';
 import { holdLease, LEASE_FILE } from './saveset-lease.js';
 import { toMediumError } from './to-medium-error.js';
 
 const ITEM_NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/i;
+
+export interface SavesetWriterOptions {
+  readonly clock: Clock;
+  readonly openHandle: OpenItemHandle;
+  /** How its items are stored, and by what. */
+  readonly compression: Compression;
+  readonly packer: Packer | undefined;
+}
 
 /** One saveset while it is written. It exists for readers only after `commit`. */
 export class SavesetWriter {
@@ -33,18 +43,14 @@ export class SavesetWriter {
   private constructor(
     readonly savesetId: string,
     readonly folder: string,
-    private readonly openHandle: OpenItemHandle,
+    private readonly options: SavesetWriterOptions,
     private readonly releaseLease: () => void,
   ) {}
 
   /** Begins in a folder that exists and is empty. */
-  static async begin(
-    savesetId: string,
-    folder: string,
-    { clock, openHandle }: { readonly clock: Clock; readonly openHandle: OpenItemHandle },
-  ): Promise<SavesetWriter> {
-    const releaseLease = await holdLease(folder, clock);
-    return new SavesetWriter(savesetId, folder, openHandle, releaseLease);
+  static async begin(savesetId: string, folder: string, options: SavesetWriterOptions): Promise<SavesetWriter> {
+    const releaseLease = await holdLease(folder, options.clock);
+    return new SavesetWriter(savesetId, folder, options, releaseLease);
   }
 
   /** What the medium itself failed with first; better than what a source makes of it. */
@@ -103,8 +109,10 @@ export class SavesetWriter {
 
   async #openItem({ name }: ItemDescriptor, signal: AbortSignal): Promise<Writable> {
     signal.throwIfAborted();
-    const key = name.toLowerCase();
-    const isUsable = ITEM_NAME.test(name) && !key.endsWith('.partial') && key !== RECORD_FILE;
+    const { openHandle, compression, packer } = this.options;
+    const fileName = `${name}${FILE_ENDINGS[compression]}`;
+    const key = fileName.toLowerCase();
+    const isUsable = ITEM_NAME.test(fileName) && !key.endsWith('.partial') && key !== RECORD_FILE;
     const earlier = this.#open.get(key);
     // Given up, but its file is not gone yet.
     if (earlier?.destroyed === true) await destroyed(earlier);
@@ -116,20 +124,25 @@ export class SavesetWriter {
     }
     this.#names.add(key);
     try {
-      const stream = await openItemFile(this.folder, name, this.openHandle, {
-        onStored: (bytes) => this.#stored.set(name, bytes),
+      let packedBytes = 0;
+      const file = await openItemFile(this.folder, fileName, openHandle, {
+        onStored: (bytes) => this.#stored.set(name, packer === undefined ? bytes : packedBytes),
         onFailure: (error) => {
-          this.#failure ??= toMediumError(error, join(this.folder, name));
+          this.#failure ??= toMediumError(error, join(this.folder, fileName));
         },
         onClosed: () => {
           this.#open.delete(key);
           if (!this.#stored.has(name)) this.#names.delete(key);
         },
       });
+      const onBytes = (bytes: number): void => {
+        packedBytes += bytes;
+      };
+      const stream = packer === undefined ? file : packedInto(file, packer.pack(), onBytes);
       this.#open.set(key, stream);
       return stream;
     } catch (error) {
-      this.#failure ??= toMediumError(error, join(this.folder, name));
+      this.#failure ??= toMediumError(error, join(this.folder, fileName));
       throw this.#failure;
     }
   }

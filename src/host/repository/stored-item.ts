@@ -1,10 +1,11 @@
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { KIB, MIB } from '../../common/byte-size.js';
 import { BackupError, type OpenedItem, type SavesetRecord } from '../../contract/index.js';
 import { systemCode } from '../to-host-error.js';
+import { findItemFile } from './find-item-file.js';
+import { packerFor } from './item-compression.js';
+import { unpackedFrom } from './packed-item.js';
 import { ReadAhead } from './read-ahead.js';
 import { toMediumError } from './to-medium-error.js';
 
@@ -29,21 +30,29 @@ export async function openStoredItem(
     });
   if (item === undefined) throw damaged('is not in the record');
   const path = join(folder, name);
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
+  const { handle, compression } = await findItemFile(folder, name).catch((error: unknown) => {
     throw systemCode(error) === 'ENOENT' ? damaged('is missing', error) : toMediumError(error, path);
   });
-  const { size } = await handle.stat();
-  if (size !== item.bytes) {
+  try {
+    const { size } = await handle.stat();
+    const packer = await packerFor(compression);
+    // How much is in a packed file shows when it is read.
+    if (packer === undefined && size !== item.bytes) throw damaged(`should have ${item.bytes} bytes and has ${size}`);
+    const pieceBytes = Math.max(LEAST_AHEAD_BYTES, Math.min(MOST_AHEAD_BYTES, Math.ceil(size / PIECES)));
+    const file = new ReadAhead(handle, pieceBytes);
+    if (packer !== undefined) {
+      const content = unpackedFrom(file, packer.unpack(), (cause) => damaged('does not unpack', cause));
+      return { stream: addAbortSignal(signal, content), bytes: item.bytes };
+    }
+    return {
+      stream: addAbortSignal(signal, file),
+      bytes: size,
+      giveBack: (piece) => {
+        file.giveBack(piece);
+      },
+    };
+  } catch (error) {
     await handle.close();
-    throw damaged(`should have ${item.bytes} bytes and has ${size}`);
+    throw error;
   }
-  const pieceBytes = Math.max(LEAST_AHEAD_BYTES, Math.min(MOST_AHEAD_BYTES, Math.ceil(size / PIECES)));
-  const stream = new ReadAhead(handle, pieceBytes);
-  return {
-    stream: addAbortSignal(signal, stream),
-    bytes: size,
-    giveBack: (piece) => {
-      stream.giveBack(piece);
-    },
-  };
 }

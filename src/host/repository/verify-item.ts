@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { join } from 'node:path';
 import { MIB } from '../../common/byte-size.js';
-import { type SavesetItem } from '../../contract/index.js';
+import { isBackupError, type SavesetItem } from '../../contract/index.js';
 import { systemCode } from '../to-host-error.js';
+import { findItemFile } from './find-item-file.js';
+import { packerFor } from './item-compression.js';
+import { unpackedFrom } from './packed-item.js';
 
 export interface ItemVerdict {
   readonly item: string;
@@ -15,7 +15,10 @@ export interface ItemVerdict {
   readonly message: string | undefined;
 }
 
-/** Reads an item again and compares size and SHA-256 with the record. Rejects only when the signal aborts. */
+/**
+ * Reads an item again and compares size and SHA-256 with the record. Rejects when the signal aborts, and
+ * with CONFIG_INVALID when nothing here unpacks it.
+ */
 export async function verifyItem(
   folder: string,
   item: SavesetItem,
@@ -31,9 +34,8 @@ export async function verifyItem(
   });
   let foundBytes = 0;
   try {
-    const handle = await open(join(folder, item.name), constants.O_RDONLY | constants.O_NOFOLLOW);
     const digest = createHash('sha256');
-    for await (const chunk of handle.createReadStream({ highWaterMark: MIB, signal }) as AsyncIterable<Buffer>) {
+    for await (const chunk of await contentOf(folder, item.name, signal)) {
       digest.update(chunk);
       foundBytes += chunk.length;
       onBytes(foundBytes);
@@ -46,6 +48,22 @@ export async function verifyItem(
   } catch (error) {
     signal?.throwIfAborted();
     if (systemCode(error) === 'ENOENT') return verdict('missing', 0, 'The file is not there.');
+    // Nothing here unpacks it: that says nothing of the item.
+    if (isBackupError(error)) throw error;
     return verdict('unreadable', foundBytes, `It cannot be read (${systemCode(error) ?? String(error)}).`);
   }
+}
+
+async function contentOf(
+  folder: string,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<AsyncIterable<Buffer>> {
+  const { handle, compression } = await findItemFile(folder, name);
+  const packer = await packerFor(compression).catch(async (error: unknown) => {
+    await handle.close();
+    throw error;
+  });
+  const file = handle.createReadStream({ highWaterMark: MIB, signal });
+  return packer === undefined ? file : unpackedFrom(file, packer.unpack(), (cause) => cause as Error);
 }
