@@ -8,6 +8,7 @@ import { machineLine, toJson, toText } from './report.js';
 import { runRounds } from './rounds.js';
 import { hasPassed } from './rows.js';
 import { type Row, type Scenario } from './scenario.js';
+import { packedRepository } from './scenarios/compression.js';
 import { browseLargePool, callsOfBackup, startUp } from './scenarios/control.js';
 import { fullBackupHttp, fullBackupHttps } from './scenarios/full-backup.js';
 import { scatteredIncrement } from './scenarios/increment.js';
@@ -26,6 +27,7 @@ const SCENARIOS: readonly Scenario[] = [
   restoreChain,
   flatMemory,
   manyAtOnce,
+  packedRepository,
   callsOfBackup,
   browseLargePool,
   startUp,

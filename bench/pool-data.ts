@@ -8,6 +8,7 @@ export interface BenchSizes {
   readonly manyMiB: number;
   readonly chainMiB: number;
   readonly nbdMiB: number;
+  readonly textMiB: number;
 }
 
 export const MANY = 20;
@@ -22,6 +23,7 @@ const FULL_SIZES: BenchSizes = {
   manyMiB: 256,
   chainMiB: 2048,
   nbdMiB: 4096,
+  textMiB: 1024,
 };
 const QUICK_SIZES: BenchSizes = {
   bigMiB: 256,
@@ -30,6 +32,7 @@ const QUICK_SIZES: BenchSizes = {
   manyMiB: 16,
   chainMiB: 128,
   nbdMiB: 256,
+  textMiB: 64,
 };
 
 export function benchSizes(isQuick: boolean): BenchSizes {
@@ -45,11 +48,13 @@ export const MACHINES = {
   scatter: '6f3c1f1a-6d1c-4a52-9a2e-3c1f0d1b2a05',
   chain: '6f3c1f1a-6d1c-4a52-9a2e-3c1f0d1b2a06',
   nbd: '6f3c1f1a-6d1c-4a52-9a2e-3c1f0d1b2a07',
+  text: '6f3c1f1a-6d1c-4a52-9a2e-3c1f0d1b2a08',
 } as const;
 
 export const STORAGE_UUID = '6f3c1f1a-6d1c-4a52-9a2e-3c1f0d1b2a20';
 
 type Vm = NonNullable<PoolDefinition['vms']>[number];
+type Content = NonNullable<NonNullable<Vm['disks']>[number]['content']>;
 
 /** A pool of one host with room for everything. Its disks come from a seed and cost no memory. */
 export function poolWith(vms: readonly Vm[]): PoolDefinition {
@@ -64,7 +69,10 @@ export function poolWith(vms: readonly Vm[]): PoolDefinition {
 
 /** A running machine with one disk of noise; `fillPercent` of it is filled, evenly spread. */
 export function noisyVm(name: string, uuid: string, sizeMiB: number, fillPercent = 100): Vm {
-  const content = { kind: 'random' as const, seed: name, fillPercent };
+  return vmOf(name, uuid, sizeMiB, { kind: 'random', seed: name, fillPercent });
+}
+
+function vmOf(name: string, uuid: string, sizeMiB: number, content: Content): Vm {
   return { name, uuid, powerState: 'Running', memoryMiB: 64, disks: [{ name: `${name} disk`, sizeMiB, content }] };
 }
 
@@ -79,6 +87,7 @@ export function benchPool(sizes: BenchSizes): PoolDefinition {
     noisyVm('scatter', MACHINES.scatter, SCATTER_MIB, 0.5),
     noisyVm('chain', MACHINES.chain, sizes.chainMiB),
     noisyVm('nbd', MACHINES.nbd, sizes.nbdMiB),
+    vmOf('text', MACHINES.text, sizes.textMiB, { kind: 'text', seed: 'text' }),
     {
       name: 'many-{n}',
       count: MANY,

@@ -36,6 +36,8 @@ export interface ZstdSources {
   readonly nodeZlib: object;
 }
 
+/** Two and a half times as fast as the default for a file that is a twelfth larger (programs and libraries of a Linux). */
+const GZIP_LEVEL = 1;
 const NAPI_PACKAGE = 'zstd-napi';
 const OF_THIS_PROCESS: ZstdSources = {
   // By a variable: it is no dependency of ours, and no compiler or bundler is to look for it.
@@ -44,8 +46,8 @@ const OF_THIS_PROCESS: ZstdSources = {
 };
 
 /**
- * What packs and unpacks; undefined for `none`. Both work beside the main thread: `zstd-napi` in threads of its own, one for
- * each other core, Node's in its pool.
+ * What packs and unpacks; undefined for `none`. Packing is done beside the main thread: by `zstd-napi` in threads of its own,
+ * one for each other core, for which it waits when they are behind; by Node's in its pool.
  * @throws {BackupError} CONFIG_INVALID when there is no zstd here.
  */
 export async function packerFor(
@@ -57,7 +59,7 @@ export async function packerFor(
       return undefined;
     case 'gzip':
       return {
-        pack: () => zlib.createGzip({ chunkSize: MIB }),
+        pack: () => zlib.createGzip({ chunkSize: MIB, level: GZIP_LEVEL }),
         unpack: () => zlib.createGunzip({ chunkSize: MIB }),
       };
     case 'zstd':
