@@ -1,3 +1,4 @@
+import { MIB } from '../src/common/byte-size.js';
 import { CleanupStack } from '../src/common/cleanup-stack.js';
 import { BENCH_USAGE, type BenchOptions, parseBenchOptions } from './bench-options.js';
 import { growthTables } from './growth.js';
@@ -15,6 +16,7 @@ import { scatteredIncrement } from './scenarios/increment.js';
 import { flatMemory, manyAtOnce } from './scenarios/memory.js';
 import { nbdWholeDisk } from './scenarios/nbd.js';
 import { restoreChain, restoreMachine } from './scenarios/restore.js';
+import { layOutWarmMemory } from './warm-memory.js';
 import { benchFolder, Workbench } from './workbench.js';
 
 /** Measures us beside what a user would pick instead, in turn, as ratios: see docs/performance.md. */
@@ -72,8 +74,8 @@ async function benchAll(options: BenchOptions, say: (text: string) => void): Pro
         wallMs += sample.wallMs;
       };
       const storedMiB = scenario.storesMiB?.(sizes) ?? 0;
-      const warm = (): Promise<void> => (storedMiB > 0 ? bench.warmMemory(storedMiB) : Promise.resolve());
-      const rows = await runRounds(prepared, options.runs, onSample, warm);
+      if (storedMiB > 0) await layOutWarmMemory(folder, storedMiB * MIB, own);
+      const rows = await runRounds(prepared, options.runs, onSample);
       const busy = ((await pool.cpuSeconds()) - cpuBefore) / (wallMs / 1000);
       say(`${scenario.title} (the simulated pool was busy for ${(100 * busy).toFixed(0)} % of the time)\n`);
       return rows;

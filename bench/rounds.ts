@@ -6,12 +6,10 @@ export async function runRounds(
   { contestants, rows }: PreparedScenario,
   runs: number,
   onSample: (contestant: string, sample: Sample) => void = () => undefined,
-  beforeEach: () => Promise<void> = () => Promise.resolve(),
 ): Promise<readonly Row[]> {
   const taken: Record<string, Sample[]> = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
   for (let round = 0; round < runs; round += 1) {
     for (const [name, run] of Object.entries(contestants)) {
-      await beforeEach();
       const sample = await run();
       taken[name]?.push(sample);
       onSample(name, sample);

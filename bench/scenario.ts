@@ -29,7 +29,7 @@ export interface Scenario {
   readonly title: string;
   /** Programs that must be installed, for it to count. */
   readonly needs: readonly string[];
-  /** What a contestant stores; memory for so much is warmed before each. */
+  /** The most that a contestant stores; memory for so much is kept warm. */
   readonly storesMiB?: (sizes: BenchSizes) => number;
   /** Names of the rows that it gives, so that they can be reported as not measured. */
   readonly prepare: (bench: Workbench) => Promise<PreparedScenario>;

@@ -8,7 +8,7 @@ import { type PoolProcess } from './pool-process.js';
 import { BenchError, runNode, type RunOptions, runShell, type Sample, XEN_BACKUP } from './programs.js';
 
 /** Two copies of the largest machine, a few chains, and what the rest of this computer needs. */
-const ROOM_BYTES = 14 * GIB;
+const ROOM_BYTES = 15 * GIB;
 const QUICK_ROOM_BYTES = 2 * GIB;
 const CHANGE_BYTES = 64 * KIB;
 
@@ -85,15 +85,6 @@ export class Workbench {
     } finally {
       await this.emptyRepository('fresh');
     }
-  }
-
-  /**
-   * Takes memory and gives it back: what a virtual machine has not used for a while, its host takes away, and the first to
-   * need it again would wait for it (4 GiB of zeros into tmpfs: 1.5 to 4.6 s).
-   */
-  async warmMemory(sizeMiB: number): Promise<void> {
-    const path = join(this.folder, 'warm');
-    await this.shell(`head -c ${sizeMiB}M /dev/zero > '${path}'; rm '${path}'`);
   }
 
   repositoryPath(name: string): string {
