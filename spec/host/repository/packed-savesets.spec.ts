@@ -69,6 +69,10 @@ describe('savesets that are stored packed', () => {
         const found = await verdictsOf(repository, record);
         expect(found.filter((verdict) => verdict.endsWith(' ok'))).to.deep.equal(['good ok']);
         expect(found).to.include.members(['gone missing', 'nonsense unreadable', 'other wrong-size']);
+        const [nonsense] = record.items.filter(({ name }) => name === 'nonsense');
+        for await (const { message } of repository.verify({ ...record, items: [nonsense!] })) {
+          expect(message).to.match(/^It does not unpack \(\w+\)\.$/);
+        }
         await expectCode(contentOf(repository, 'a', 'nonsense'), 'DATA_DAMAGED');
         await expectCode(contentOf(repository, 'a', 'gone'), 'DATA_DAMAGED');
       });

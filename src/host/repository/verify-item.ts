@@ -15,6 +15,11 @@ export interface ItemVerdict {
   readonly message: string | undefined;
 }
 
+/** A packed file that can be read; its cause is what the unpacking failed with. */
+class DoesNotUnpack extends Error {
+  override readonly name = 'DoesNotUnpack';
+}
+
 /**
  * Reads an item again and compares size and SHA-256 with the record. Rejects when the signal aborts, and
  * with CONFIG_INVALID when nothing here unpacks it.
@@ -50,7 +55,8 @@ export async function verifyItem(
     if (systemCode(error) === 'ENOENT') return verdict('missing', 0, 'The file is not there.');
     // Nothing here unpacks it: that says nothing of the item.
     if (isBackupError(error)) throw error;
-    return verdict('unreadable', foundBytes, `It cannot be read (${systemCode(error) ?? String(error)}).`);
+    const [what, cause] = error instanceof DoesNotUnpack ? ['does not unpack', error.cause] : ['cannot be read', error];
+    return verdict('unreadable', foundBytes, `It ${what} (${systemCode(cause) ?? String(cause)}).`);
   }
 }
 
@@ -65,5 +71,6 @@ async function contentOf(
     throw error;
   });
   const file = handle.createReadStream({ highWaterMark: MIB, signal });
-  return packer === undefined ? file : unpackedFrom(file, packer.unpack(), (cause) => cause as Error);
+  if (packer === undefined) return file;
+  return unpackedFrom(file, packer.unpack(), (cause) => new DoesNotUnpack('It does not unpack', { cause }));
 }
