@@ -23,7 +23,7 @@ export const packedRepository: Scenario = {
     Promise.resolve({
       contestants: Object.fromEntries(
         PROGRAMS.flatMap((program) => [
-          [program, () => stored(bench, program)],
+          [program, () => bench.freshBackup([`vm/${MACHINES.text}`, '--compress', program])],
           [`${program} afterwards`, () => packedAfterwards(bench, program)],
         ]),
       ),
@@ -35,14 +35,6 @@ export const packedRepository: Scenario = {
         ),
     }),
 };
-
-async function stored(bench: Workbench, compression: Program): Promise<Sample> {
-  try {
-    return await bench.backup([`vm/${MACHINES.text}`, '--compress', compression], REPOSITORY);
-  } finally {
-    await bench.emptyRepository(REPOSITORY);
-  }
-}
 
 async function packedAfterwards(bench: Workbench, program: Program): Promise<Sample> {
   try {

@@ -11,8 +11,8 @@ import { expectCode } from '../../contract/support/run-operation.js';
 import { useRepositoryFolder } from '../support/repository-folder.js';
 import { descriptor, noSignal, recordOf, store, writeItem } from '../support/stored-saveset.js';
 
-/** zstd where this Node has it. */
-const PACKED: readonly Compression[] = ['gzip', ...('createZstdCompress' in zlib ? (['zstd'] as const) : [])];
+const HAS_ZSTD = 'createZstdCompress' in zlib;
+const PACKED: readonly Compression[] = ['gzip', ...(HAS_ZSTD ? (['zstd'] as const) : [])];
 const TEXT = Buffer.from('a text that can be packed. '.repeat(200_000));
 
 describe('savesets that are stored packed', () => {
@@ -168,16 +168,17 @@ describe('savesets that are stored packed', () => {
     await writer.discard();
   });
 
-  it('are refused before anything begins where nothing packs as wished', async () => {
-    if ('createZstdCompress' in zlib) return;
-    const repository = await openRepository({ compression: 'zstd' });
-    await expectCode(repository.begin('a'), 'CONFIG_INVALID');
-    expect((await repository.sweep()).length).to.equal(0);
-    // One from elsewhere: it is not called damaged.
-    const record = await store(await openRepository(), 'b', {}, { x: TEXT });
-    appendFileSync(saveset('b', 'x.zst'), 'packed elsewhere');
-    rmSync(saveset('b', 'x'));
-    await expectCode(verdictsOf(repository, record), 'CONFIG_INVALID');
-    await expectCode(contentOf(repository, 'b', 'x'), 'CONFIG_INVALID');
-  });
+  if (!HAS_ZSTD) {
+    it('are refused before anything begins where nothing packs as wished', async () => {
+      const repository = await openRepository({ compression: 'zstd' });
+      await expectCode(repository.begin('a'), 'CONFIG_INVALID');
+      expect((await repository.sweep()).length).to.equal(0);
+      // One from elsewhere: it is not called damaged.
+      const record = await store(await openRepository(), 'b', {}, { x: TEXT });
+      appendFileSync(saveset('b', 'x.zst'), 'packed elsewhere');
+      rmSync(saveset('b', 'x'));
+      await expectCode(verdictsOf(repository, record), 'CONFIG_INVALID');
+      await expectCode(contentOf(repository, 'b', 'x'), 'CONFIG_INVALID');
+    });
+  }
 });

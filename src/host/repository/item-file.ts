@@ -5,7 +5,7 @@ import { MIB } from '../../common/byte-size.js';
 import { syncFolder } from './durable-file.js';
 
 /** So much may wait while the next comes: the medium and the source work at the same time. */
-const MOST_WAITING_BYTES = 4 * MIB;
+export const MOST_WAITING_BYTES = 4 * MIB;
 
 /** What an item is written through; the part of a Node `FileHandle` that is used. */
 export interface ItemHandle {

@@ -1,12 +1,14 @@
 import { PassThrough, type Readable, type Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { MIB } from '../../common/byte-size.js';
+import { destroyed } from './destroyed.js';
+import { MOST_WAITING_BYTES } from './item-file.js';
 
 /** A Writable that packs what comes and passes it on: it has finished when the file has. `onBytes` is told what comes. */
 export function packedInto(file: Writable, packer: Transform, onBytes: (bytes: number) => void): Writable {
   const stored = pipeline(packer, file);
   const stream = new Writable({
-    highWaterMark: 4 * MIB,
+    highWaterMark: MOST_WAITING_BYTES,
     write: (piece: Buffer, _encoding, done) => {
       onBytes(piece.length);
       packer.write(piece, done);
@@ -18,10 +20,9 @@ export function packedInto(file: Writable, packer: Transform, onBytes: (bytes: n
       }, done);
     },
     destroy: (error, done) => {
-      const closed = file.closed ? Promise.resolve() : new Promise((resolve) => file.once('close', resolve));
-      file.destroy();
+      const gone = destroyed(file);
       packer.destroy();
-      void closed.then(() => {
+      void gone.then(() => {
         done(error);
       });
     },

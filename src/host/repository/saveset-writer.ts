@@ -9,6 +9,7 @@ import {
   type SavesetRecord,
 } from '../../contract/index.js';
 import { type Clock } from '../../common/clock.js';
+import { destroyed } from './destroyed.js';
 import { syncFolder, writeDurably } from './durable-file.js';
 import { type Compression, FILE_ENDINGS, type Packer } from './item-compression.js';
 import { openItemFile, type OpenItemHandle } from './item-file.js';
@@ -163,16 +164,4 @@ export class SavesetWriter {
       hint: 'This is a fault of the plugin; report it to its author.',
     });
   }
-}
-
-function destroyed(stream: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    if (stream.closed) {
-      resolve();
-      return;
-    }
-    stream.once('close', resolve);
-    stream.on('error', () => undefined);
-    stream.destroy();
-  });
 }
